@@ -16,14 +16,18 @@ export function ensureNode() {
   const prefix = join(cacheDirectory(), `${packageName}-${nodeVersionRange}`);
   const binary = join(prefix, 'node_modules', packageName, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   if (existsSync(binary)) return binary;
-  note(`Node.js ${process.version} is older than ${oldestMajor}: installing ${packageName}@${nodeVersionRange} with npm (once)`);
+  note(
+    `Node.js ${process.version} is older than ${oldestMajor}: installing ${packageName}@${nodeVersionRange} with npm (once)`,
+  );
   const partial = `${prefix}.${process.pid}`;
   mkdirSync(partial, { recursive: true });
   writeFileSync(join(partial, 'package.json'), '{"private":true}\n');
   const installed = npm(['install', '--no-save', '--no-package-lock', `${packageName}@${nodeVersionRange}`], partial);
   if (!installed) {
     rmSync(partial, { recursive: true, force: true });
-    fail(`npm could not install ${packageName}@${nodeVersionRange}. Install Node.js ${oldestMajor} or newer, then run the command again.`);
+    fail(
+      `npm could not install ${packageName}@${nodeVersionRange}. Install Node.js ${oldestMajor} or newer, then run the command again.`,
+    );
   }
   try {
     renameSync(partial, prefix);
@@ -48,7 +52,12 @@ export function ensurePackages(root) {
 
 function npm(args, cwd) {
   const command = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const result = spawnSync(command, args, { cwd, stdio: ['ignore', 2, 2], shell: process.platform === 'win32', env: cleanEnvironment() });
+  const result = spawnSync(command, args, {
+    cwd,
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+    env: cleanEnvironment(),
+  });
   return result.status === 0;
 }
 
@@ -60,7 +69,9 @@ function cleanEnvironment() {
 }
 
 function cacheDirectory() {
-  const base = process.env.XDG_CACHE_HOME || (process.env.HOME || homedir() ? join(process.env.HOME || homedir(), '.cache') : undefined);
+  const base =
+    process.env.XDG_CACHE_HOME ||
+    (process.env.HOME || homedir() ? join(process.env.HOME || homedir(), '.cache') : undefined);
   return join(base ?? '.', 'lading');
 }
 

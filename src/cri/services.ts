@@ -38,7 +38,10 @@ export interface RuntimeService {
   removePodSandbox(podSandboxId: string, options?: CallOptions): Promise<void>;
   /** `NOT_FOUND` when absent. */
   podSandboxStatus(podSandboxId: string, options?: CallOptions): Promise<cri.PodSandboxStatus>;
-  listPodSandbox(filter?: { id?: string; state?: cri.PodSandboxState }, options?: CallOptions): Promise<cri.PodSandbox[]>;
+  listPodSandbox(
+    filter?: { id?: string; state?: cri.PodSandboxState },
+    options?: CallOptions,
+  ): Promise<cri.PodSandbox[]>;
 
   createContainer(
     request: { podSandboxId: string; config: cri.ContainerConfig; sandboxConfig: cri.PodSandboxConfig },
