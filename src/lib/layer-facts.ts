@@ -1,0 +1,57 @@
+/**
+ * What a layer does that its unpacked directory alone does not show. Written by the unpacker, stored beside the layer,
+ * read when a chain is stacked. Paths are relative to the layer's root, without leading slash, and are bytes: one
+ * character per byte (latin1), so that JSON keeps them exactly.
+ */
+export interface LayerFacts {
+  readonly version: 1;
+  /** Digest of the uncompressed stream, verified. */
+  readonly diffId: string;
+  /** Digest of the blob as it was read, computed on the way; whether it is the expected one is the caller's check. */
+  readonly blobDigest: string;
+  /** Bytes of the uncompressed stream, those after the end marker included. */
+  readonly size: number;
+  /** Entries that made something, whiteouts included. */
+  readonly entries: number;
+  /** Bytes of all regular files, each inode once. */
+  readonly contentBytes: number;
+  /** Directories that no entry lists and that exist because a child does: they take their attributes from below. */
+  readonly implied: readonly string[];
+  /** Names that hide something of the layers below, those in opaque directories left out. */
+  readonly whiteouts: readonly string[];
+  /** Directories that hide all children from below. */
+  readonly opaques: readonly string[];
+  /** Directories that inherit nothing: born after a whiteout or a change of type in this layer. */
+  readonly fresh: readonly string[];
+  /** An opaque marker at the top of the archive: no layer below is listed. */
+  readonly rootOpaque: boolean;
+  /** Entries that the host did not allow to make (devices in a user namespace). */
+  readonly skipped: readonly string[];
+  /** One sentence each, for logs. */
+  readonly warnings: readonly string[];
+}
+
+/** Types of entries in the record. */
+export type EntryType = 'file' | 'dir' | 'symlink' | 'char' | 'block' | 'fifo' | 'whiteout';
+
+/**
+ * What one path of an unpacked layer has to be. The record of a layer is a file of lines, one JSON array each, in
+ * the order of `entryColumns`: compact, and readable line by line.
+ */
+export interface EntryRecord {
+  /** latin1, as in `LayerFacts`. */
+  readonly path: string;
+  readonly type: EntryType;
+  /** Permission bits, 12 of them. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes; 0 for everything but files. */
+  readonly size: number;
+  /** Nanoseconds since 1970 as decimal text, exact. */
+  readonly mtime: string;
+  /** SHA-256 of a file's content in hex; target of a symlink (latin1); `major:minor` of a device; else empty. */
+  readonly content: string;
+}
+
+export const entryColumns = ['path', 'type', 'mode', 'uid', 'gid', 'size', 'mtime', 'content'] as const;
