@@ -1,0 +1,286 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
+import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../oci/digest.ts';
+import { diskError, makeFolder, syncFolder } from './disk.ts';
+import { type FolderLock, type FolderLockOptions, lockFolder } from './folder-lock.ts';
+
+/**
+ * A blob that is being written, by one writer at a time. Its bytes outlive the writer: who opens the same key later
+ * goes on where they end. They become visible as a blob only by `commit`.
+ */
+export interface BlobIngest {
+  readonly key: string;
+  /** Bytes taken in so far. */
+  readonly offset: number;
+  /**
+   * Takes bytes in, in order. The chunk belongs to the ingest from now on: do not write into its memory.
+   * @throws LadingError `ERR_LADING_SIZE_MISMATCH` beyond `maxBytes`, `ERR_LADING_DISK_FULL`; the data is dropped then
+   */
+  append(chunk: Uint8Array): Promise<void>;
+  /** Hands everything to the kernel: from then on it outlives a kill of this process. */
+  flush(): Promise<void>;
+  /** Forgets all bytes and starts at offset 0. */
+  restart(): Promise<void>;
+  /**
+   * Verifies, writes to stable storage and publishes. A blob that is there already is success. Ends the ingest.
+   * @throws LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`: nothing is published, the data is dropped
+   */
+  commit(expected: { digest: Digest; size?: number }): Promise<{ digest: Digest; size: number }>;
+  /** Ends the ingest and keeps its bytes for the next who opens the key. */
+  pause(): Promise<void>;
+  /** Ends the ingest and drops its bytes. */
+  discard(): Promise<void>;
+}
+
+export interface IngestOptions extends FolderLockOptions {
+  /** Never more bytes than this; data of an earlier writer that is longer is dropped. */
+  readonly maxBytes?: number | undefined;
+  /** What the bytes are hashed with while they come; another algorithm at `commit` costs reading them again. */
+  readonly algorithm?: DigestAlgorithm | undefined;
+}
+
+/** Written at once; with the bytes on their way to the disk, twice this is in memory. Larger gained nothing. */
+const writeBytes = 1024 * 1024;
+/** Of one read while hashing what is on disk already. */
+const readBytes = 1024 * 1024;
+
+export class FileIngest implements BlobIngest {
+  readonly key: string;
+  readonly #folder: string;
+  readonly #file: FileHandle;
+  readonly #lock: FolderLock;
+  readonly #options: IngestOptions;
+  readonly #blobPath: (digest: Digest) => string;
+  #digester: Digester;
+  #offset = 0;
+  #written = 0;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #writing: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  private constructor(key: string, folder: string, file: FileHandle, lock: FolderLock, to: Target) {
+    this.key = key;
+    this.#folder = folder;
+    this.#file = file;
+    this.#lock = lock;
+    this.#options = to.options;
+    this.#blobPath = to.blobPath;
+    this.#digester = new Digester(to.options.algorithm);
+  }
+
+  /** @returns undefined if the key is busy and `whenBusy` is `give-up` */
+  static async open(key: string, folder: string, to: Target): Promise<FileIngest | undefined> {
+    try {
+      const lock = await lockFolder(folder, to.options);
+      if (!lock) return undefined;
+      try {
+        const file = await open(join(folder, 'data'), 'a+');
+        const ingest = new FileIngest(key, folder, file, lock, to);
+        await ingest.#takeUp();
+        return ingest;
+      } catch (error) {
+        await lock.release();
+        throw error;
+      }
+    } catch (error) {
+      throw await diskError(error, `open ingest ${key}`, folder);
+    }
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async append(chunk: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    const { maxBytes } = this.#options;
+    if (maxBytes !== undefined && this.#offset + chunk.byteLength > maxBytes) {
+      const size = this.#offset + chunk.byteLength;
+      await this.discard();
+      throw sizeMismatch(this.key, maxBytes, `at least ${size}`);
+    }
+    this.#digester.update(chunk);
+    this.#offset += chunk.byteLength;
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.byteLength;
+    if (this.#waitingBytes >= writeBytes) await this.#startWriting();
+  }
+
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    await this.#startWriting();
+    await this.#orDrop(this.#writing);
+  }
+
+  async restart(): Promise<void> {
+    await this.flush();
+    await this.#file.truncate(0);
+    this.#digester = new Digester(this.#options.algorithm);
+    this.#offset = 0;
+    this.#written = 0;
+  }
+
+  async commit(expected: { digest: Digest; size?: number }): Promise<{ digest: Digest; size: number }> {
+    await this.flush();
+    const { digest } = expected;
+    const size = this.#offset;
+    if (expected.size !== undefined && expected.size !== size) {
+      await this.discard();
+      throw sizeMismatch(digest, expected.size, String(size));
+    }
+    const actual = await this.#digest(digestAlgorithm(digest));
+    if (actual !== digest) {
+      await this.discard();
+      throw new LadingError('ERR_LADING_DIGEST_MISMATCH', `content of ${digest} has the digest ${actual}`, {
+        hint: 'What was sent is not what was asked for; nothing of it was kept. Try again, or ask whoever runs the registry.',
+        data: { expected: digest, actual, size },
+      });
+    }
+    await this.#orDrop(this.#publish(this.#blobPath(digest), size));
+    return { digest, size };
+  }
+
+  async pause(): Promise<void> {
+    if (this.#ended) return;
+    await this.flush();
+    await this.#end();
+  }
+
+  async discard(): Promise<void> {
+    if (this.#ended) return;
+    this.#waiting = [];
+    await this.#writing.catch(() => undefined);
+    await rm(this.#folder, { recursive: true, force: true });
+    await this.#end();
+  }
+
+  /** Hashes what an earlier writer left. */
+  async #takeUp(): Promise<void> {
+    const { size } = await this.#file.stat();
+    if (size === 0) return;
+    const { maxBytes, signal } = this.#options;
+    if (maxBytes !== undefined && size > maxBytes) {
+      await this.#file.truncate(0);
+      return;
+    }
+    const buffer = Buffer.allocUnsafe(Math.min(readBytes, size));
+    for (;;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, this.#digester.size);
+      if (bytesRead === 0) break;
+      this.#digester.update(buffer.subarray(0, bytesRead));
+    }
+    this.#offset = this.#digester.size;
+    this.#written = this.#offset;
+  }
+
+  /** Waits for the write that is under way and begins the next one, which runs beside the network and the hash. */
+  async #startWriting(): Promise<void> {
+    await this.#orDrop(this.#writing);
+    const chunks = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (chunks.length === 0) return;
+    this.#writing = this.#write(chunks);
+    this.#writing.catch(() => undefined);
+  }
+
+  async #write(chunks: Uint8Array[]): Promise<void> {
+    let rest = chunks;
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#file.writev(rest);
+      this.#written += bytesWritten;
+      rest = after(rest, bytesWritten);
+    }
+    crashPoint('ingest-written');
+  }
+
+  async #digest(algorithm: DigestAlgorithm): Promise<Digest> {
+    if (algorithm === (this.#options.algorithm ?? 'sha256')) return this.#digester.digest();
+    const hash = createHash(algorithm);
+    const buffer = Buffer.allocUnsafe(readBytes);
+    for (let position = 0; ; ) {
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, position);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      position += bytesRead;
+    }
+    return `${algorithm}:${hash.digest('hex')}` as Digest;
+  }
+
+  async #publish(target: string, size: number): Promise<void> {
+    const there = await sizeOf(target);
+    if (there !== size) {
+      crashPoint('blob-verified');
+      await this.#file.chmod(0o444);
+      await this.#file.sync();
+      crashPoint('blob-synced');
+      await makeFolder(dirname(target));
+      await rename(join(this.#folder, 'data'), target);
+      crashPoint('blob-renamed');
+    }
+    await syncFolder(dirname(target));
+    await rm(this.#folder, { recursive: true, force: true });
+    crashPoint('blob-published');
+    await this.#end();
+  }
+
+  /** A write that failed leaves a file of unknown content: it gives its space back and is fetched anew. */
+  async #orDrop(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      const clear = await diskError(error, `store ${this.key}`, this.#folder, this.#options.maxBytes ?? this.#offset);
+      await this.discard();
+      throw clear;
+    }
+  }
+
+  async #end(): Promise<void> {
+    this.#ended = true;
+    await this.#file.close();
+    await this.#lock.release();
+  }
+
+  #assertOpen(): void {
+    if (this.#ended) throw new LadingError('ERR_LADING_INGEST_ENDED', `ingest ${this.key} has ended`);
+  }
+}
+
+interface Target {
+  readonly options: IngestOptions;
+  readonly blobPath: (digest: Digest) => string;
+}
+
+/** @returns undefined if there is no such file */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? found.size : undefined;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
+  let left = bytes;
+  let index = 0;
+  while (index < chunks.length && left >= chunks[index]!.byteLength) {
+    left -= chunks[index]!.byteLength;
+    index += 1;
+  }
+  if (left === 0) return chunks.slice(index);
+  return [chunks[index]!.subarray(left), ...chunks.slice(index + 1)];
+}
+
+function sizeMismatch(what: string, expected: number, actual: string): LadingError {
+  return new LadingError('ERR_LADING_SIZE_MISMATCH', `${what} should have ${expected} bytes and has ${actual}`, {
+    hint: 'What was sent is not what was asked for; nothing of it was kept. Try again, or ask whoever runs the registry.',
+    data: { expected, actual },
+  });
+}

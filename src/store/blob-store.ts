@@ -1,0 +1,127 @@
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { errorCode, LadingError } from '../lib/errors.ts';
+import { type Digest, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
+import { type BlobIngest, FileIngest, type IngestOptions, sizeOf } from './blob-ingest.ts';
+
+/**
+ * Blobs by digest below one folder: `<root>/blobs/<algorithm>/<hex>`, and blobs in the making below
+ * `<root>/ingest/<key>/`. A name under `blobs/` is a promise: the file has that digest, is complete and on stable
+ * storage; it is never written again. Several processes may use one root. Makes no folder before the first write.
+ * @see layers.md 12 and 13
+ */
+export class BlobStore {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** Where the blob is or would be. */
+  path(digest: Digest): string {
+    return join(this.root, 'blobs', digestAlgorithm(digest), digestHex(digest));
+  }
+
+  /** Bytes of the blob; undefined if it is not there. */
+  async size(digest: Digest): Promise<number | undefined> {
+    return sizeOf(this.path(digest));
+  }
+
+  /** The blob's bytes from `start` up to and with `end`, not hashed again; a missing blob is an ENOENT of the stream. */
+  openRead(digest: Digest, range: { start?: number; end?: number } = {}): Readable {
+    return createReadStream(this.path(digest), { ...range, highWaterMark: 256 * 1024 });
+  }
+
+  /**
+   * The whole of a small blob, hashed again.
+   * @throws LadingError `ERR_LADING_BLOB_MISSING`, `ERR_LADING_BLOB_TOO_LARGE`, `ERR_LADING_BLOB_DAMAGED`
+   */
+  async read(digest: Digest, limits: { maxBytes: number }): Promise<Uint8Array> {
+    const size = await this.size(digest);
+    if (size !== undefined && size > limits.maxBytes) {
+      throw new LadingError(
+        'ERR_LADING_BLOB_TOO_LARGE',
+        `blob ${digest} has ${size} bytes, at most ${limits.maxBytes} are read`,
+      );
+    }
+    const bytes = await readFile(this.path(digest)).catch((error: unknown) => {
+      throw errorCode(error) === 'ENOENT' ? missing(digest, error) : error;
+    });
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+      throw new LadingError('ERR_LADING_BLOB_DAMAGED', `the stored bytes of blob ${digest} do not have that digest`, {
+        hint: 'Run `lading check --repair`, which fetches what is damaged again.',
+        data: { digest, path: this.path(digest) },
+      });
+    }
+    return bytes;
+  }
+
+  /**
+   * Begins or goes on with a blob. Exclusive between all processes that use this root: waits for the holder of the key.
+   * What an earlier writer left is hashed, and counts as `offset`.
+   * @param key letters, digits, `.`, `_`, `-`
+   * @throws LadingError `ERR_LADING_INGEST_BUSY` if `whenBusy` is `give-up`; the signal's reason when aborted
+   */
+  async openIngest(key: string, options: IngestOptions = {}): Promise<BlobIngest> {
+    const blobPath = (digest: Digest) => this.path(digest);
+    const ingest = await FileIngest.open(key, this.#ingestFolder(key), { options, blobPath });
+    if (ingest) return ingest;
+    throw new LadingError('ERR_LADING_INGEST_BUSY', `somebody else is writing ingest ${key}`, {
+      hint: 'Wait until it is done, then ask again.',
+    });
+  }
+
+  /** Bytes that an unfinished ingest has on disk; 0 if there is none. */
+  async ingestSize(key: string): Promise<number> {
+    return (await sizeOf(join(this.#ingestFolder(key), 'data'))) ?? 0;
+  }
+
+  /** Stores bytes that are in memory. */
+  async put(bytes: Uint8Array): Promise<Digest> {
+    const digest = digestOf(bytes);
+    if ((await this.size(digest)) === bytes.byteLength) return digest;
+    const ingest = await this.openIngest(`put-${digestHex(digest)}`);
+    if (ingest.offset > 0) await ingest.restart();
+    await ingest.append(bytes);
+    await ingest.commit({ digest, size: bytes.byteLength });
+    return digest;
+  }
+
+  /** A blob that is not there is success. */
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true });
+  }
+
+  async *list(): AsyncIterable<{ digest: Digest; size: number }> {
+    for (const algorithm of await names(join(this.root, 'blobs'))) {
+      for (const hex of await names(join(this.root, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        if (!isDigest(digest)) continue;
+        const size = await this.size(digest);
+        if (size !== undefined) yield { digest, size };
+      }
+    }
+  }
+
+  #ingestFolder(key: string): string {
+    if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(key)) {
+      throw new LadingError('ERR_LADING_INGEST_KEY', `not a key of an ingest: ${JSON.stringify(key)}`);
+    }
+    return join(this.root, 'ingest', key);
+  }
+}
+
+async function names(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+function missing(digest: Digest, cause: unknown): LadingError {
+  return new LadingError('ERR_LADING_BLOB_MISSING', `blob ${digest} is not in the store`, { cause, data: { digest } });
+}

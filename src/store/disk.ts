@@ -1,0 +1,79 @@
+/** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
+import { mkdir, open, rename, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+
+/** Puts the names in a folder on stable storage. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Makes a folder and its parents; what was made is on stable storage afterwards. */
+export async function makeFolder(path: string): Promise<void> {
+  const firstMade = await mkdir(path, { recursive: true });
+  if (firstMade === undefined) return;
+  for (let made = path; ; made = dirname(made)) {
+    await syncFolder(dirname(made));
+    if (made === firstMade) return;
+  }
+}
+
+/** Renames, then puts the new name on stable storage. */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await syncFolder(dirname(to));
+}
+
+/**
+ * Turns what a disk says into one clear error: full, read-only or failing. Everything else passes unchanged.
+ * @param what names the work that failed, as in "store blob sha256:…"
+ */
+export async function diskError(error: unknown, what: string, path: string, neededBytes?: number): Promise<unknown> {
+  const details = { cause: error, data: { path, neededBytes } };
+  switch (errorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT': {
+      const free = await freeSpace(path);
+      const need = neededBytes === undefined ? '' : `, ${neededBytes} bytes are needed`;
+      return new LadingError('ERR_LADING_DISK_FULL', `cannot ${what}: the disk of ${path} is full${need}${free.text}`, {
+        ...details,
+        hint: 'Free some space, or remove images that are not needed and run `lading gc`; then try again.',
+        data: { ...details.data, freeBytes: free.bytes, freeInodes: free.inodes },
+      });
+    }
+    case 'EROFS':
+      return new LadingError('ERR_LADING_DISK_READ_ONLY', `cannot ${what}: the file system of ${path} is read-only`, {
+        ...details,
+        hint: 'What is stored can still be read. Mount the file system writable, or choose another folder with --root.',
+      });
+    case 'EIO':
+      return new LadingError('ERR_LADING_DISK_FAILING', `cannot ${what}: the device of ${path} reports an I/O error`, {
+        ...details,
+        hint: 'See the kernel log (dmesg) for the device. Nothing that was not confirmed by the device has been kept.',
+      });
+    case 'EACCES':
+    case 'EPERM':
+      return new LadingError('ERR_LADING_DISK_DENIED', `cannot ${what}: ${errorMessage(error)}`, {
+        ...details,
+        hint: 'Run as the user who owns the folder, or choose another one with --root.',
+      });
+    default:
+      return error;
+  }
+}
+
+async function freeSpace(path: string): Promise<{ text: string; bytes?: number; inodes?: number }> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      const { bavail, bsize, ffree } = await statfs(folder);
+      return { text: `, ${bavail * bsize} bytes and ${ffree} inodes are free`, bytes: bavail * bsize, inodes: ffree };
+    } catch {
+      if (folder === dirname(folder)) return { text: '' };
+    }
+  }
+}
