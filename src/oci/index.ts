@@ -43,4 +43,5 @@ export {
   type Reference,
   type ReferenceErrorClass,
   repositoryName,
+  trimReference,
 } from './reference.ts';

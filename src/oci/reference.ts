@@ -52,21 +52,13 @@ export function parseReference(text: string): Reference {
   if (beforeColon !== beforeColon.toLowerCase()) {
     const lowered = upToColon(written).toLowerCase() + written.slice(upToColon(written).length);
     const suggestion = text.slice(0, text.length - written.length) + lowered;
-    throw referenceError('NameContainsUppercase', text, {
-      detail: `invalid reference format: repository name (${beforeColon}) must be lowercase`,
-      hint: `Only registries and tags may contain upper-case letters; did you mean ${JSON.stringify(suggestion)}?`,
-    });
+    throw uppercaseError(text, beforeColon, suggestion);
   }
   const parts = splitTagAndDigest(rest);
   if (!registryPattern.test(registry) || !parts) {
     throw referenceError('InvalidFormat', text, { detail: 'invalid reference format', hint: formatHint(text) });
   }
-  if (parts.repository.length > maxRepositoryLength) {
-    throw referenceError('NameTooLong', text, {
-      detail: `repository name must not be more than ${maxRepositoryLength} characters`,
-      hint: `It has ${parts.repository.length} characters without the registry.`,
-    });
-  }
+  checkLength(parts.repository, text);
   return Object.freeze({
     registry,
     repository: parts.repository,
@@ -116,6 +108,24 @@ export function parseImageId(text: string): Digest | undefined {
   }
 }
 
+/**
+ * The text without its tag and digest, and not normalised: `nginx:1` becomes `nginx`. 64 hex digits are a name here.
+ * @throws LadingError as `parseReference`, for what is no reference in this form
+ */
+export function trimReference(text: string): string {
+  const slash = text.indexOf('/');
+  const first = slash < 0 ? '' : text.slice(0, slash);
+  const hasRegistry = registryPattern.test(first);
+  const parts = splitTagAndDigest(hasRegistry ? text.slice(slash + 1) : text);
+  if (!parts) {
+    if (text !== text.toLowerCase()) throw uppercaseError(text, text, text.toLowerCase());
+    throw referenceError('InvalidFormat', text, { detail: 'invalid reference format', hint: formatHint(text) });
+  }
+  checkLength(parts.repository, text);
+  if (parts.digest !== undefined) digestOfReference(parts.digest, text);
+  return hasRegistry ? `${first}/${parts.repository}` : parts.repository;
+}
+
 function suffix({ tag, digest }: Reference): string {
   return (tag === undefined ? '' : `:${tag}`) + (digest === undefined ? '' : `@${digest}`);
 }
@@ -149,6 +159,14 @@ function splitTagAndDigest(rest: string): { repository: string; tag?: string; di
   return { repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
 }
 
+function checkLength(repository: string, text: string): void {
+  if (repository.length <= maxRepositoryLength) return;
+  throw referenceError('NameTooLong', text, {
+    detail: `repository name must not be more than ${maxRepositoryLength} characters`,
+    hint: `It has ${repository.length} characters without the registry.`,
+  });
+}
+
 function digestOfReference(digest: string, text: string): Digest {
   try {
     return parseDigest(digest);
@@ -163,6 +181,13 @@ function digestOfReference(digest: string, text: string): Digest {
     }
     throw referenceError('DigestInvalidFormat', text, { detail: 'invalid checksum digest format', hint });
   }
+}
+
+function uppercaseError(text: string, name: string, suggestion: string): LadingError {
+  return referenceError('NameContainsUppercase', text, {
+    detail: `invalid reference format: repository name (${name}) must be lowercase`,
+    hint: `Only registries and tags may contain upper-case letters; did you mean ${JSON.stringify(suggestion)}?`,
+  });
 }
 
 function formatHint(text: string): string {

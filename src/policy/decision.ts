@@ -1,0 +1,91 @@
+import type { KubeletReason } from './pull-error.ts';
+
+/** A fact that led to a decision. */
+export interface Reason {
+  /** Stable; for programs. */
+  readonly fact: string;
+  /** A sentence; for people. */
+  readonly text: string;
+}
+
+export interface PullFacts {
+  /** A `PullPolicy`; any other text pulls without looking at the node, as the kubelet does with objects it did not check. */
+  readonly policy: string;
+  /** What the runtime says about the image; `unknown` when it was not asked, or could not answer. */
+  readonly present: boolean | 'unknown';
+  /** Why the image text cannot be read; then nothing else counts. */
+  readonly nameError?: string | undefined;
+  /** Whether a present image may be used without showing its registry the pod's credentials again; by default it may. */
+  readonly verified?: boolean | undefined;
+  /** Whether a pull of this text for this pod failed a short time ago. */
+  readonly inBackOff?: boolean | undefined;
+}
+
+export interface PullDecision {
+  readonly action: 'pull' | 'use-local' | 'refuse';
+  /** Of a refusal. */
+  readonly error?: KubeletReason;
+  readonly reasons: readonly Reason[];
+}
+
+/** Whether the kubelet asks the runtime for the image at all; under `Always` it does not. */
+export function looksAtNode(policy: string): boolean {
+  return policy === 'IfNotPresent' || policy === 'Never';
+}
+
+/**
+ * What the kubelet does about an image before it starts a container of it: pull, use what the node has, or refuse.
+ * @see pull-policy.md 4, decision table
+ */
+export function decidePull(facts: PullFacts): PullDecision {
+  const { policy, present, verified = true, inBackOff = false } = facts;
+  if (facts.nameError !== undefined) {
+    return refuse('InvalidImageName', {
+      fact: 'name-invalid',
+      text: `The image name cannot be read: ${facts.nameError}.`,
+    });
+  }
+  if (!looksAtNode(policy)) return pullUnlessInBackOff(inBackOff, policy === 'Always' ? alwaysAsks : unknownPolicy);
+  if (present === 'unknown') return refuse('ImageInspectError', inspectionFailed);
+  if (!present && policy === 'Never') return refuse('ErrImageNeverPull', absent, neverPulls);
+  if (!present) return pullUnlessInBackOff(inBackOff, absent, pullsWhenAbsent);
+  if (verified) return { action: 'use-local', reasons: [isPresent, policy === 'Never' ? neverPulls : pullsWhenAbsent] };
+  if (policy === 'Never') return refuse('ErrImageNeverPull', notVerified, neverPulls);
+  return pullUnlessInBackOff(inBackOff, notVerified);
+}
+
+function pullUnlessInBackOff(inBackOff: boolean, ...reasons: Reason[]): PullDecision {
+  return inBackOff ? refuse('ImagePullBackOff', ...reasons, backingOff) : { action: 'pull', reasons };
+}
+
+function refuse(error: KubeletReason, ...reasons: Reason[]): PullDecision {
+  return { action: 'refuse', error, reasons };
+}
+
+const alwaysAsks: Reason = {
+  fact: 'policy-always',
+  text: 'Always asks the registry at every start of the container, whatever this node has.',
+};
+const unknownPolicy: Reason = {
+  fact: 'policy-unknown',
+  text: 'The pull policy is none of Always, IfNotPresent and Never, so the image is pulled.',
+};
+const pullsWhenAbsent: Reason = {
+  fact: 'policy-if-not-present',
+  text: 'IfNotPresent asks the registry only when this node does not have the image.',
+};
+const neverPulls: Reason = { fact: 'policy-never', text: 'Never does not ask the registry.' };
+const isPresent: Reason = { fact: 'node-present', text: 'This node has the image.' };
+const absent: Reason = { fact: 'node-absent', text: 'This node does not have the image.' };
+const notVerified: Reason = {
+  fact: 'node-not-verified',
+  text: "This node has the image, but does not know that this pod's credentials give access to it.",
+};
+const inspectionFailed: Reason = {
+  fact: 'node-unknown',
+  text: 'The runtime could not say whether this node has the image.',
+};
+const backingOff: Reason = {
+  fact: 'back-off',
+  text: 'A pull of this image for this pod failed a short time ago, and the delay before the next attempt is running.',
+};

@@ -1,0 +1,34 @@
+/**
+ * Kubernetes' decisions about images, as pure functions: facts in, the decision and its reasons out. Names, texts and
+ * arithmetic are the kubelet's to the letter. Nothing here does I/O or reads a clock, and nobody else makes up a reason.
+ */
+export { Backoff, type BackoffOptions, imagePullBackOff, imagePullKey } from './backoff.ts';
+export { decidePull, looksAtNode, type PullDecision, type PullFacts, type Reason } from './decision.ts';
+export {
+  type DefaultedPolicy,
+  defaultPullPolicy,
+  isPullPolicy,
+  type PullPolicy,
+  pullPolicies,
+} from './default-policy.ts';
+export { goDuration, goQuote } from './go-text.ts';
+export { type ImageName, parseImageName, recordKey, runtimeImage } from './image-name.ts';
+export {
+  backOffMessage,
+  classifyPullError,
+  combinePullErrors,
+  type KubeletReason,
+  type PullFailure,
+} from './pull-error.ts';
+export {
+  type CrashLoopWait,
+  checkCrashLoop,
+  crashLoopBackOff,
+  crashLoopDelays,
+  decideRestart,
+  type RestartDecision,
+  type RestartFacts,
+  type RestartPolicy,
+  type RestartRule,
+} from './restart.ts';
+export { type FieldError, validateContainerImage, validateImageVolume, validatePullPolicy } from './validation.ts';
