@@ -1,0 +1,51 @@
+// npm run vectors -- [DIR]: runs the vector tables of DIR, by default test/vectors, against Lading's public functions.
+// Exit code 0: every case passed or was skipped; 1: a case failed; 2: the tables could not be read.
+import { fileURLToPath } from 'node:url';
+import { type CaseFailure, runTable, type TableResult } from './vectors/run.ts';
+import { readTables, type VectorTable } from './vectors/vector-table.ts';
+
+const maxShownLength = 2000;
+
+const [folder = fileURLToPath(new URL('../test/vectors', import.meta.url)), ...more] = process.argv.slice(2);
+process.exitCode = more.length > 0 ? wrongUsage('at most one folder can be given') : await main(folder);
+
+async function main(folder: string): Promise<number> {
+  let tables: VectorTable[];
+  try {
+    tables = readTables(folder);
+  } catch (error) {
+    return wrongUsage(error instanceof Error ? error.message : String(error));
+  }
+  const results: TableResult[] = [];
+  for (const table of tables) {
+    const result = await runTable(table);
+    results.push(result);
+    console.log(`${result.table.padEnd(28)} ${summary([result])}`);
+    for (const failure of result.failures) reportFailure(result.table, failure);
+  }
+  const unimplemented = results.filter(({ skipped }) => skipped > 0).map(({ table }) => table);
+  if (unimplemented.length > 0) console.log(`\nNothing implements these tables yet: ${unimplemented.join(', ')}`);
+  console.log(`\n${summary(results)}`);
+  return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
+}
+
+function summary(results: readonly TableResult[]): string {
+  const total = (count: (result: TableResult) => number) => results.reduce((sum, result) => sum + count(result), 0);
+  const failed = total(({ failures }) => failures.length);
+  return `${total(({ passed }) => passed)} passed, ${failed} failed, ${total(({ skipped }) => skipped)} skipped`;
+}
+
+function reportFailure(table: string, { id, title, difference, expected, actual }: CaseFailure): void {
+  console.log(`  FAILED ${table} ${id}${title === '' ? '' : ` (${title})`}: ${difference}`);
+  console.log(`    expected ${shown(expected)}\n    actual   ${shown(actual)}`);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > maxShownLength ? `${text.slice(0, maxShownLength)}… (${text.length} characters)` : text;
+}
+
+function wrongUsage(message: string): number {
+  console.error(`vectors: ${message}\nUsage: npm run vectors -- [DIR]`);
+  return 2;
+}

@@ -1,0 +1,5 @@
+import { parseImageName } from '../../../src/policy/index.ts';
+import { orError } from '../policy-error.ts';
+import type { Check } from '../vector-table.ts';
+
+export const check: Check = ({ input }) => ({ actual: orError(() => parseImageName(input.image)) });

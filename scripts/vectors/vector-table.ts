@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** One case of a vector table; its members are those of its table's schema. */
+export interface VectorCase {
+  readonly id: string;
+  // biome-ignore lint/suspicious/noExplicitAny: the schema differs between tables and is checked by comparing results
+  readonly [member: string]: any;
+}
+
+export interface VectorTable {
+  readonly name: string;
+  readonly cases: readonly VectorCase[];
+}
+
+/** What an adapter makes of a case: `expected` is `expect` of the case unless the adapter says otherwise. */
+export interface Outcome {
+  readonly actual: unknown;
+  readonly expected?: unknown;
+}
+
+/**
+ * An adapter: `tables/<table>.ts` exports it as `check`, and that is all it takes to have the table run. What it throws
+ * is a failure of the case, also for a kind of case that it does not know. Cases that are sequences give one outcome a step.
+ */
+export type Check = (vector: VectorCase) => Outcome | readonly Outcome[] | Promise<Outcome | readonly Outcome[]>;
+
+export function unknownKind(kind: unknown): never {
+  throw new Error(`the adapter does not know this kind of case: ${JSON.stringify(kind)}`);
+}
+
+/** The tables of a folder by file name; throws an Error that names the file when one cannot be read. */
+export function readTables(folder: string): VectorTable[] {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+  if (files.length === 0) throw new Error(`${folder} contains no vector tables (*.json)`);
+  return files.sort().map((file) => readTable(join(folder, file)));
+}
+
+function readTable(path: string): VectorTable {
+  let document: { table?: unknown; name?: unknown; cases?: unknown } | null;
+  try {
+    document = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`${path} is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+  const name = document?.table ?? document?.name;
+  const cases = document?.cases;
+  if (typeof name !== 'string' || !Array.isArray(cases))
+    throw new Error(`${path} is no vector table: it has no name or no cases`);
+  return { name, cases: cases.map((vector, index) => ({ id: `#${index + 1}`, ...vector })) };
+}
