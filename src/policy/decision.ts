@@ -1,3 +1,4 @@
+import { isPullPolicy, type PullPolicy } from './default-policy.ts';
 import type { KubeletReason } from './pull-error.ts';
 
 /** A fact that led to a decision. */
@@ -45,13 +46,13 @@ export function decidePull(facts: PullFacts): PullDecision {
       text: `The image name cannot be read: ${facts.nameError}.`,
     });
   }
-  if (!looksAtNode(policy)) return pullUnlessInBackOff(inBackOff, policy === 'Always' ? alwaysAsks : unknownPolicy);
+  const policyReason = isPullPolicy(policy) ? policyReasons[policy] : unknownPolicy;
+  if (!looksAtNode(policy)) return pullUnlessInBackOff(inBackOff, policyReason);
   if (present === 'unknown') return refuse('ImageInspectError', inspectionFailed);
-  if (!present && policy === 'Never') return refuse('ErrImageNeverPull', absent, neverPulls);
-  if (!present) return pullUnlessInBackOff(inBackOff, absent, pullsWhenAbsent);
-  if (verified) return { action: 'use-local', reasons: [isPresent, policy === 'Never' ? neverPulls : pullsWhenAbsent] };
-  if (policy === 'Never') return refuse('ErrImageNeverPull', notVerified, neverPulls);
-  return pullUnlessInBackOff(inBackOff, notVerified);
+  if (present && verified) return { action: 'use-local', reasons: [policyReason, isPresent] };
+  const notUsable = present ? notVerified : absent;
+  if (policy === 'Never') return refuse('ErrImageNeverPull', policyReason, notUsable);
+  return pullUnlessInBackOff(inBackOff, policyReason, notUsable);
 }
 
 function pullUnlessInBackOff(inBackOff: boolean, ...reasons: Reason[]): PullDecision {
@@ -62,19 +63,22 @@ function refuse(error: KubeletReason, ...reasons: Reason[]): PullDecision {
   return { action: 'refuse', error, reasons };
 }
 
-const alwaysAsks: Reason = {
-  fact: 'policy-always',
-  text: 'Always asks the registry at every start of the container, whatever this node has.',
+/** What each policy means. */
+export const policyReasons: Readonly<Record<PullPolicy, Reason>> = {
+  Always: {
+    fact: 'policy-always',
+    text: 'Always asks the registry at every start of the container, whatever this node has.',
+  },
+  IfNotPresent: {
+    fact: 'policy-if-not-present',
+    text: 'IfNotPresent asks the registry only when this node does not have the image.',
+  },
+  Never: { fact: 'policy-never', text: 'With Never the registry is not asked, whatever this node lacks.' },
 };
 const unknownPolicy: Reason = {
   fact: 'policy-unknown',
   text: 'The pull policy is none of Always, IfNotPresent and Never, so the image is pulled.',
 };
-const pullsWhenAbsent: Reason = {
-  fact: 'policy-if-not-present',
-  text: 'IfNotPresent asks the registry only when this node does not have the image.',
-};
-const neverPulls: Reason = { fact: 'policy-never', text: 'Never does not ask the registry.' };
 const isPresent: Reason = { fact: 'node-present', text: 'This node has the image.' };
 const absent: Reason = { fact: 'node-absent', text: 'This node does not have the image.' };
 const notVerified: Reason = {

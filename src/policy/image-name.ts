@@ -51,7 +51,7 @@ function orInvalidImageName<T>(image: string, parse: (image: string) => T): T {
     throw new LadingError('InvalidImageName', `couldn't parse image name ${goQuote(image)}: ${error.data.detail}`, {
       hint: error.hint,
       cause: error,
-      data: { class: error.data.class },
+      data: { class: error.data.class, detail: error.data.detail },
     });
   }
 }

@@ -3,7 +3,7 @@
  * arithmetic are the kubelet's to the letter. Nothing here does I/O or reads a clock, and nobody else makes up a reason.
  */
 export { Backoff, type BackoffOptions, imagePullBackOff, imagePullKey } from './backoff.ts';
-export { decidePull, looksAtNode, type PullDecision, type PullFacts, type Reason } from './decision.ts';
+export { decidePull, looksAtNode, type PullDecision, type PullFacts, policyReasons, type Reason } from './decision.ts';
 export {
   type DefaultedPolicy,
   defaultPullPolicy,
@@ -11,6 +11,8 @@ export {
   type PullPolicy,
   pullPolicies,
 } from './default-policy.ts';
+export { type ExplainInput, type Explanation, explain, type PolicyOutcome } from './explanation.ts';
+export type { NodeImageFacts, NotAsked, RegistryFacts } from './explanation-facts.ts';
 export { goDuration, goQuote } from './go-text.ts';
 export { type ImageName, parseImageName, recordKey, runtimeImage } from './image-name.ts';
 export {
