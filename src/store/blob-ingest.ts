@@ -87,7 +87,7 @@ export class FileIngest implements BlobIngest {
         throw error;
       }
     } catch (error) {
-      throw await diskError(error, `open ingest ${key}`, folder);
+      throw diskError(error, `open ingest ${key}`, folder);
     }
   }
 
@@ -234,7 +234,7 @@ export class FileIngest implements BlobIngest {
     try {
       await work;
     } catch (error) {
-      const clear = await diskError(error, `store ${this.key}`, this.#folder, this.#options.maxBytes ?? this.#offset);
+      const clear = diskError(error, `store ${this.key}`, this.#folder, this.#options.maxBytes ?? this.#offset);
       await this.discard();
       throw clear;
     }

@@ -1,5 +1,6 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { mkdir, open, rename, statfs } from 'node:fs/promises';
+import { statfsSync } from 'node:fs';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 
@@ -33,12 +34,12 @@ export async function renameDurably(from: string, to: string): Promise<void> {
  * Turns what a disk says into one clear error: full, read-only or failing. Everything else passes unchanged.
  * @param what names the work that failed, as in "store blob sha256:…"
  */
-export async function diskError(error: unknown, what: string, path: string, neededBytes?: number): Promise<unknown> {
+export function diskError(error: unknown, what: string, path: string, neededBytes?: number): unknown {
   const details = { cause: error, data: { path, neededBytes } };
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT': {
-      const free = await freeSpace(path);
+      const free = freeSpace(path);
       const need = neededBytes === undefined ? '' : `, ${neededBytes} bytes are needed`;
       return new LadingError('ERR_LADING_DISK_FULL', `cannot ${what}: the disk of ${path} is full${need}${free.text}`, {
         ...details,
@@ -67,10 +68,10 @@ export async function diskError(error: unknown, what: string, path: string, need
   }
 }
 
-async function freeSpace(path: string): Promise<{ text: string; bytes?: number; inodes?: number }> {
+function freeSpace(path: string): { text: string; bytes?: number; inodes?: number } {
   for (let folder = path; ; folder = dirname(folder)) {
     try {
-      const { bavail, bsize, ffree } = await statfs(folder);
+      const { bavail, bsize, ffree } = statfsSync(folder);
       return { text: `, ${bavail * bsize} bytes and ${ffree} inodes are free`, bytes: bavail * bsize, inodes: ffree };
     } catch {
       if (folder === dirname(folder)) return { text: '' };

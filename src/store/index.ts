@@ -5,3 +5,13 @@
  */
 export type { BlobIngest, IngestOptions } from './blob-ingest.ts';
 export { BlobStore } from './blob-store.ts';
+export type { CheckOptions, CheckReport, Finding, RepairHooks } from './check.ts';
+export type { DiskUsage, Usage } from './disk-usage.ts';
+export type { FixUps, FixUpWriter } from './fix-ups.ts';
+export type { GarbageOptions, GarbageReport } from './garbage.ts';
+export type { ImageLayer, ImageRecord, Images } from './images.ts';
+export type { Layers, LayerWriter, StoredLayer } from './layers.ts';
+export type { Lease, LeaseContent, Leases } from './leases.ts';
+export type { NameMeaning, NameRecord, Names } from './names.ts';
+export type { Step } from './steps.ts';
+export { openStore, Store, type StoreOptions } from './store.ts';

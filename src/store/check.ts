@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import { errorMessage } from '../lib/errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import type { ImageRecord } from './images.ts';
+import { type Step, Steps } from './steps.ts';
+import type { StoreParts } from './store-parts.ts';
+
+/** Something that is not as the store promises. */
+export interface Finding {
+  readonly step: 'database' | 'blobs' | 'layers' | 'images' | 'names';
+  /** Digest, diffID, image id or name. */
+  readonly subject: string;
+  /** One sentence. */
+  readonly problem: string;
+  /** What became of it; `found` unless repair was asked for. */
+  readonly state: 'found' | 'repaired' | 'not-repaired';
+  /** Why it was not repaired. */
+  readonly reason?: string;
+}
+
+export interface CheckReport {
+  readonly findings: readonly Finding[];
+  readonly steps: readonly Step[];
+}
+
+/** What repair needs from outside: the store neither talks to registries nor unpacks. */
+export interface RepairHooks {
+  /** Gets a blob again; resolves when it is in the store. `names` are those of the images that need it. */
+  fetchBlob(blob: Descriptor, names: readonly string[]): Promise<void>;
+  /** Unpacks a layer again from its blob, which is stored; resolves when it is published. */
+  unpackLayer(diffId: Digest, blob: Descriptor): Promise<void>;
+}
+
+export interface CheckOptions {
+  /** `quick`: existence, sizes, facts. `full`, the default: every byte of every blob and every entry of every layer. */
+  readonly depth?: 'quick' | 'full';
+  /** Compares a layer with the record of its entries: one sentence per deviation. */
+  readonly verifyLayer?: (layer: { dir: string; entriesFile: string }) => Promise<readonly string[]>;
+  readonly repair?: RepairHooks;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @see layers.md 18 */
+export async function checkStore(store: StoreParts, options: CheckOptions = {}): Promise<CheckReport> {
+  const check = new Check(store, options);
+  const steps = new Steps();
+  await steps.run('database', () => check.database());
+  await steps.run('blobs', () => check.blobs());
+  await steps.run('layers', () => check.layers());
+  await steps.run('images', () => check.images());
+  await steps.run('names', () => check.names());
+  return { findings: check.findings, steps: steps.list };
+}
+
+class Check {
+  readonly findings: Finding[] = [];
+  readonly #store: StoreParts;
+  readonly #options: CheckOptions;
+  readonly #blobUsers: Map<Digest, BlobUse>;
+
+  constructor(store: StoreParts, options: CheckOptions) {
+    this.#store = store;
+    this.#options = options;
+    this.#blobUsers = blobUses(store);
+  }
+
+  database(): number {
+    const faults = this.#store.database.faults();
+    for (const problem of faults)
+      this.findings.push({ step: 'database', subject: 'lading.db', problem, state: 'found' });
+    return 1;
+  }
+
+  /** Blobs that images need: there, of their size; then every stored blob: of its digest. */
+  async blobs(): Promise<number> {
+    for (const [digest, { descriptor }] of this.#blobUsers) {
+      const size = await this.#store.blobs.size(digest);
+      if (size === undefined) await this.#blob(digest, 'is missing');
+      else if (size !== descriptor.size) await this.#blob(digest, `has ${size} bytes instead of ${descriptor.size}`);
+    }
+    let count = 0;
+    for await (const { digest } of this.#store.blobs.list()) {
+      this.#options.signal?.throwIfAborted();
+      count += 1;
+      if (this.#options.depth === 'quick' || this.findings.some(({ subject }) => subject === digest)) continue;
+      const problem = await this.#damage(digest);
+      if (problem) await this.#blob(digest, problem);
+    }
+    return count;
+  }
+
+  async layers(): Promise<number> {
+    const layers = this.#store.layers.list();
+    for (const { diffId } of layers) {
+      this.#options.signal?.throwIfAborted();
+      const problem = await this.#layerProblem(diffId);
+      if (problem) await this.#layer(diffId, problem);
+    }
+    return layers.length;
+  }
+
+  async images(): Promise<number> {
+    const images = this.#store.images.list();
+    for (const image of images) {
+      for (const { diffId } of image.layers) {
+        if (this.#store.layers.has(diffId) || this.findings.some(({ subject }) => subject === diffId)) continue;
+        await this.#layer(diffId, `is not unpacked, and image ${image.id} needs it`);
+      }
+    }
+    return images.length;
+  }
+
+  names(): number {
+    const { names, images } = this.#store;
+    const records = names.list();
+    for (const { name, imageId } of records) {
+      if (images.get(imageId)) continue;
+      const finding: Finding = {
+        step: 'names',
+        subject: name,
+        problem: `names image ${imageId}, which is not on this node`,
+        state: 'found',
+      };
+      if (this.#options.repair) names.remove(name);
+      this.findings.push(this.#options.repair ? { ...finding, state: 'repaired' } : finding);
+    }
+    return records.length;
+  }
+
+  async #damage(digest: Digest): Promise<string | undefined> {
+    const hash = createHash(digestAlgorithm(digest));
+    try {
+      for await (const chunk of this.#store.blobs.openRead(digest)) hash.update(chunk as Buffer);
+    } catch (error) {
+      return `cannot be read: ${errorMessage(error)}`;
+    }
+    return digest.endsWith(`:${hash.digest('hex')}`) ? undefined : 'has other content than its digest says';
+  }
+
+  async #blob(digest: Digest, problem: string): Promise<void> {
+    const { blobs, trash } = this.#store;
+    const use = this.#blobUsers.get(digest);
+    await this.#settle({ step: 'blobs', subject: digest, problem }, async (hooks) => {
+      trash.take(blobs.path(digest));
+      if (use) await hooks.fetchBlob(use.descriptor, use.names);
+    });
+  }
+
+  async #layerProblem(diffId: Digest): Promise<string | undefined> {
+    const { layers } = this.#store;
+    try {
+      await layers.facts(diffId);
+      if (this.#options.depth === 'quick' || !this.#options.verifyLayer) return undefined;
+      const deviations = await this.#options.verifyLayer({
+        dir: layers.dir(diffId),
+        entriesFile: layers.entriesFile(diffId),
+      });
+      return deviations.length === 0 ? undefined : `differs from what was unpacked: ${summary(deviations)}`;
+    } catch (error) {
+      return errorMessage(error);
+    }
+  }
+
+  async #layer(diffId: Digest, problem: string): Promise<void> {
+    const { layers, leases, database, trash } = this.#store;
+    await this.#settle({ step: 'layers', subject: diffId, problem }, async (hooks) => {
+      const layer = this.#store.images
+        .list()
+        .flatMap((image) => image.layers)
+        .find((layer) => layer.diffId === diffId);
+      if (layer && (await this.#store.blobs.size(layer.descriptor.digest)) !== layer.descriptor.size) {
+        throw new Error(`its blob ${layer.descriptor.digest} is not there to unpack it from`);
+      }
+      database.transaction(() => {
+        if (leases.keys('layer').has(diffId)) throw new Error('it is in use; stop the containers that use it first');
+        database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
+        trash.take(layers.folder(diffId));
+      });
+      if (layer) await hooks.unpackLayer(diffId, layer.descriptor);
+    });
+  }
+
+  async #settle(
+    finding: Omit<Finding, 'state' | 'reason'>,
+    repair: (hooks: RepairHooks) => Promise<void>,
+  ): Promise<void> {
+    if (!this.#options.repair) {
+      this.findings.push({ ...finding, state: 'found' });
+      return;
+    }
+    try {
+      await repair(this.#options.repair);
+      this.findings.push({ ...finding, state: 'repaired' });
+    } catch (error) {
+      this.#options.signal?.throwIfAborted();
+      this.findings.push({ ...finding, state: 'not-repaired', reason: errorMessage(error) });
+    }
+  }
+}
+
+interface BlobUse {
+  readonly descriptor: Descriptor;
+  readonly names: string[];
+}
+
+function blobUses({ images, names }: StoreParts): Map<Digest, BlobUse> {
+  const uses = new Map<Digest, BlobUse>();
+  const use = (descriptor: Descriptor, by: readonly string[]) => {
+    const before = uses.get(descriptor.digest);
+    uses.set(descriptor.digest, { descriptor, names: [...new Set([...(before?.names ?? []), ...by])] });
+  };
+  const records = names.list();
+  for (const image of images.list()) {
+    const by = records.filter(({ imageId }) => imageId === image.id).map(({ name }) => name);
+    for (const descriptor of descriptorsOf(image)) use(descriptor, by);
+  }
+  for (const { target, name } of records) use(target, [name]);
+  return uses;
+}
+
+function descriptorsOf(image: ImageRecord): Descriptor[] {
+  return [image.manifest, image.config, ...image.layers.map(({ descriptor }) => descriptor)];
+}
+
+const shownDeviations = 3;
+
+function summary(deviations: readonly string[]): string {
+  const shown = deviations.slice(0, shownDeviations).join('; ');
+  const rest = deviations.length - shownDeviations;
+  return rest > 0 ? `${shown}; and ${rest} more` : shown;
+}

@@ -1,0 +1,232 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { diskError } from './disk.ts';
+import type { Reserve } from './reserve.ts';
+import { migrations } from './schema.ts';
+
+type Row = Record<string, SQLInputValue>;
+
+/** Longest wait for another process that is writing; decisions take milliseconds. */
+const busyTimeoutMs = 10_000;
+
+/**
+ * The metadata of one root: SQLite in WAL mode, each commit on stable storage. Decisions are made inside
+ * `transaction`, which no other process can interleave with.
+ * @see layers.md 16
+ */
+export class Database {
+  readonly #path: string;
+  readonly #sqlite: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  /** Undefined when open for reading only. */
+  readonly #reserve: Reserve | undefined;
+  #inTransaction = false;
+
+  private constructor(path: string, sqlite: DatabaseSync, reserve?: Reserve) {
+    this.#path = path;
+    this.#sqlite = sqlite;
+    this.#reserve = reserve;
+  }
+
+  /**
+   * Opens, creates or upgrades. The caller keeps other processes from doing the same at the same time.
+   * @throws LadingError `ERR_LADING_STORE_NEWER` if a newer version of the program has written it, `ERR_LADING_STORE_DAMAGED`
+   */
+  static open(path: string, reserve: Reserve): Database {
+    return guarded(path, 'open', () => {
+      const sqlite = new DatabaseSync(path, { timeout: busyTimeoutMs });
+      const database = new Database(path, sqlite, reserve);
+      database.#refuseNewer();
+      sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
+      database.#migrate();
+      return database;
+    });
+  }
+
+  /** Opens for reading. Without a file there it is empty; nothing is created then. */
+  static openReadOnly(path: string): Database {
+    return guarded(path, 'open', () => {
+      if (existsSync(path)) {
+        const database = new Database(path, openForReading(path));
+        database.#refuseNewer();
+        if (database.#version() > 0) return database;
+        database.close();
+      }
+      const empty = new Database(path, new DatabaseSync(':memory:'));
+      empty.#migrate();
+      return empty;
+    });
+  }
+
+  run(sql: string, ...values: SQLInputValue[]): { changes: number; id: number } {
+    const { changes, lastInsertRowid } = this.#guarded(() => this.#statement(sql).run(...values));
+    return { changes: Number(changes), id: Number(lastInsertRowid) };
+  }
+
+  get<T = Row>(sql: string, ...values: SQLInputValue[]): T | undefined {
+    return this.#guarded(() => this.#statement(sql).get(...values)) as T | undefined;
+  }
+
+  all<T = Row>(sql: string, ...values: SQLInputValue[]): T[] {
+    return this.#guarded(() => this.#statement(sql).all(...values)) as T[];
+  }
+
+  /**
+   * Runs `decide` as the only writer; its rows are on stable storage when this returns, or none of them after an error.
+   * Inside another transaction it is a part of that one.
+   */
+  transaction<T>(decide: () => T): T {
+    if (this.#inTransaction) return decide();
+    if (!this.#reserve) {
+      throw new LadingError('ERR_LADING_STORE_READ_ONLY', `${this.#path} is open for reading only`);
+    }
+    this.#guarded(() => this.#sqlite.exec('BEGIN IMMEDIATE'));
+    this.#inTransaction = true;
+    try {
+      const result = decide();
+      this.#guarded(() => this.#sqlite.exec('COMMIT'));
+      return result;
+    } catch (error) {
+      if (this.#sqlite.isTransaction) this.#sqlite.exec('ROLLBACK');
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  /** As `transaction`, for deleting: on a full disk it uses the room that was put aside for that. */
+  removal<T>(decide: () => T): T {
+    try {
+      return this.transaction(decide);
+    } catch (error) {
+      if (this.#inTransaction || errorCode(error) !== 'ERR_LADING_DISK_FULL') throw error;
+      this.#reserve!.release();
+      return this.transaction(decide);
+    }
+  }
+
+  /** As `transaction`, for rows that may be lost by a power cut (never by a kill): saves the wait for the disk. */
+  unsyncedTransaction<T>(decide: () => T): T {
+    if (this.#inTransaction) return decide();
+    this.#sqlite.exec('PRAGMA synchronous = NORMAL');
+    try {
+      return this.transaction(decide);
+    } finally {
+      this.#sqlite.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
+  setting(key: string): string | undefined {
+    return this.get<{ value: string }>('SELECT value FROM settings WHERE key = ?', key)?.value;
+  }
+
+  setSetting(key: string, value: string): void {
+    this.run('INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', key, value);
+  }
+
+  /** What SQLite finds wrong with the file, one sentence each. */
+  faults(): string[] {
+    const rows = this.all<{ quick_check: string }>('PRAGMA quick_check');
+    return rows.map((row) => row.quick_check).filter((line) => line !== 'ok');
+  }
+
+  close(): void {
+    if (this.#sqlite.isOpen) this.#sqlite.close();
+  }
+
+  #migrate(): void {
+    for (let version = this.#version(); version < migrations.length; version += 1) {
+      this.#sqlite.exec(`BEGIN IMMEDIATE; ${migrations[version]} PRAGMA user_version = ${version + 1}; COMMIT;`);
+    }
+  }
+
+  #version(): number {
+    return (this.#sqlite.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+  }
+
+  #refuseNewer(): void {
+    const version = this.#version();
+    if (version <= migrations.length) return;
+    this.close();
+    throw new LadingError(
+      'ERR_LADING_STORE_NEWER',
+      `${this.#path} has schema version ${version}, this program knows up to ${migrations.length}`,
+      { hint: 'A newer version of Lading has written it: use that version, or another folder with --root.' },
+    );
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#sqlite.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #guarded<T>(work: () => T): T {
+    return guarded(this.#path, 'use', work);
+  }
+}
+
+function openForReading(path: string): DatabaseSync {
+  try {
+    const sqlite = new DatabaseSync(path, { readOnly: true, timeout: busyTimeoutMs });
+    sqlite.prepare('PRAGMA schema_version').get();
+    return sqlite;
+  } catch (error) {
+    const { errcode = 0 } = error as { errcode?: number };
+    if (!cannotMakeWal.has(errcode & 0xff)) throw error;
+    const url = pathToFileURL(path);
+    url.search = 'immutable=1';
+    return new DatabaseSync(url, { readOnly: true });
+  }
+}
+
+/** SQLITE_READONLY, SQLITE_CANTOPEN: the files beside a database in WAL mode cannot be made on a read-only disk. */
+const cannotMakeWal = new Set([8, 14]);
+
+/** Result codes of SQLite that say the same as an error of the file system. @see https://sqlite.org/rescode.html */
+const diskCodes: Readonly<Record<number, string>> = { 3: 'EACCES', 8: 'EROFS', 10: 'EIO', 13: 'ENOSPC' };
+
+/** SQLITE_CANTOPEN does not say why: what the folder answers to a wish to write is the reason. */
+function reasonNotToOpen(path: string): string {
+  try {
+    accessSync(dirname(path), constants.W_OK);
+    return 'EACCES';
+  } catch (error) {
+    return errorCode(error) ?? 'EACCES';
+  }
+}
+
+function guarded<T>(path: string, verb: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_SQLITE_ERROR') throw error;
+    const result = (error as { errcode: number }).errcode & 0xff;
+    const code = result === 14 ? reasonNotToOpen(path) : diskCodes[result];
+    if (code !== undefined)
+      throw diskError(Object.assign(error as Error, { code }), `${verb} the database`, dirname(path));
+    if (result === 5 || result === 6) {
+      throw new LadingError(
+        'ERR_LADING_STORE_BUSY',
+        `${path} has been locked by another process for ${busyTimeoutMs} ms`,
+        {
+          cause: error,
+          hint: 'Find the process that holds it (`fuser lading.db`), or try again.',
+        },
+      );
+    }
+    if (result === 11 || result === 26) {
+      throw new LadingError('ERR_LADING_STORE_DAMAGED', `${path} is damaged: ${errorMessage(error)}`, {
+        cause: error,
+        hint: 'Move lading.db, lading.db-wal and lading.db-shm away: blobs and layers are kept and used again by the next pull.',
+      });
+    }
+    throw error;
+  }
+}

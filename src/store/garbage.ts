@@ -1,0 +1,241 @@
+import { readdirSync, type Stats, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode } from '../lib/errors.ts';
+import { chainIds } from '../oci/chain-id.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import { lockFolder } from './folder-lock.ts';
+import { digestsOf } from './images.ts';
+import { type Step, Steps } from './steps.ts';
+import type { StoreParts } from './store-parts.ts';
+
+export interface GarbageOptions {
+  /** Says what would go, and changes nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface GarbageReport {
+  readonly images: readonly Digest[];
+  /** By diffID. */
+  readonly layers: readonly Digest[];
+  /** By chainID. */
+  readonly fixUps: readonly Digest[];
+  readonly blobs: readonly Digest[];
+  /** Keys of unfinished downloads. */
+  readonly ingests: readonly string[];
+  readonly freedBytes: number;
+  readonly steps: readonly Step[];
+}
+
+/**
+ * Content that nothing refers to and that never belonged to an image is kept this long, by the time it got its name:
+ * a pull that was killed goes on with it.
+ */
+const orphanGraceMs = 60 * 60 * 1000;
+/** Unfinished downloads that nobody has gone on with for so long are dropped. */
+const ingestExpiryMs = 24 * 60 * 60 * 1000;
+
+interface Marks {
+  readonly images: Set<string>;
+  readonly blobs: Set<string>;
+  readonly layers: Set<string>;
+  readonly fixUps: Set<string>;
+}
+
+/**
+ * Removes what no name and no lease reaches. Rows go first, in one transaction with the decision; files go afterwards,
+ * in another one that looks again for rows and leases, so that who takes a lease either keeps the file or does not
+ * find it.
+ * @see layers.md 15
+ */
+export async function collectGarbage(store: StoreParts, options: GarbageOptions = {}): Promise<GarbageReport> {
+  const sweep = new Sweep(store);
+  const steps = new Steps();
+  await steps.run('rows', () => sweep.rows(options));
+  crashPoint('garbage-rows');
+  await steps.run('files', () => sweep.files(options));
+  crashPoint('garbage-files');
+  await steps.run('ingests', () => sweep.unfinished(options));
+  if (!options.dryRun) await steps.run('trash', () => store.trash.empty());
+  return { ...sweep.report(), steps: steps.list };
+}
+
+interface Found {
+  readonly kind: 'images' | 'layers' | 'fixUps' | 'blobs' | 'ingests';
+  readonly key: string;
+  readonly bytes: number;
+}
+
+class Sweep {
+  readonly found: Found[] = [];
+  readonly #store: StoreParts;
+  /** Blobs that had an image until now. */
+  readonly #released = new Set<string>();
+
+  constructor(store: StoreParts) {
+    this.#store = store;
+  }
+
+  rows({ dryRun }: GarbageOptions): number {
+    const { database, images, layers, fixUps, leases } = this.#store;
+    return database.removal(() => {
+      this.found.length = 0;
+      if (!dryRun) leases.prune();
+      const marks = mark(this.#store);
+      for (const image of images.list().filter(({ id }) => !marks.images.has(id))) {
+        for (const digest of digestsOf(image)) this.#released.add(digest);
+        this.found.push({ kind: 'images', key: image.id, bytes: 0 });
+        if (!dryRun) images.remove(image.id);
+      }
+      for (const { digest } of database.all<{ digest: string }>('SELECT digest FROM released'))
+        this.#released.add(digest);
+      for (const layer of layers.list().filter(({ diffId }) => !marks.layers.has(diffId))) {
+        this.found.push({ kind: 'layers', key: layer.diffId, bytes: layer.bytes });
+        if (!dryRun) database.run('DELETE FROM layers WHERE diff_id = ?', layer.diffId);
+      }
+      for (const chainId of fixUps.list().filter((id) => !marks.fixUps.has(id))) {
+        this.found.push({ kind: 'fixUps', key: chainId, bytes: 0 });
+        if (!dryRun) database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId);
+      }
+      if (!dryRun) forgetDiffIds(this.#store, marks);
+      return this.found.length;
+    });
+  }
+
+  files({ dryRun }: GarbageOptions): number {
+    const { database } = this.#store;
+    const before = this.found.length;
+    return database.removal(() => {
+      this.found.length = before;
+      const marks = mark(this.#store);
+      this.#folders('layers', marks.layers, dryRun);
+      this.#folders('fixUps', marks.fixUps, dryRun);
+      this.#blobs(marks.blobs, dryRun);
+      if (!dryRun) this.#forgetReleased(marks.blobs);
+      return this.found.length - before;
+    });
+  }
+
+  async unfinished({ dryRun }: GarbageOptions): Promise<number> {
+    const folder = join(this.#store.root, 'ingest');
+    const before = this.found.length;
+    for (const key of names(folder)) {
+      const path = join(folder, key);
+      const data = statOf(join(path, 'data'));
+      const lastWrite = Math.max(statOf(path)?.mtimeMs ?? 0, data?.mtimeMs ?? 0);
+      if (this.#store.now() - lastWrite < ingestExpiryMs) continue;
+      if (!dryRun) {
+        const lock = await lockFolder(path, { whenBusy: 'give-up' });
+        if (!lock) continue;
+        await this.#store.trash.remove(path);
+        await lock.release();
+      }
+      this.found.push({ kind: 'ingests', key, bytes: data?.size ?? 0 });
+    }
+    return this.found.length - before;
+  }
+
+  report(): Omit<GarbageReport, 'steps'> {
+    const keys = (kind: Found['kind']) => [
+      ...new Set(this.found.filter((found) => found.kind === kind).map((found) => found.key)),
+    ];
+    return {
+      images: keys('images') as Digest[],
+      layers: keys('layers') as Digest[],
+      fixUps: keys('fixUps') as Digest[],
+      blobs: keys('blobs') as Digest[],
+      ingests: keys('ingests'),
+      freedBytes: this.found.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
+  }
+
+  /** Folders without a row: those of rows just deleted, and what a kill between rename and row left long ago. */
+  #folders(kind: 'layers' | 'fixUps', marked: Set<string>, dryRun: boolean | undefined): void {
+    const { root, database, trash } = this.#store;
+    const [folder, sql] =
+      kind === 'layers'
+        ? ['layers', 'SELECT 1 FROM layers WHERE diff_id = ?']
+        : ['fixups', 'SELECT 1 FROM fix_ups WHERE chain_id = ? AND needed = 1'];
+    const decided = new Set(this.found.map(({ key }) => key));
+    for (const hex of names(join(root, folder))) {
+      const key = `sha256:${hex}`;
+      const path = join(root, folder, hex);
+      if (!isDigest(key) || marked.has(key) || database.get(sql, key)) continue;
+      if (!decided.has(key)) {
+        if (this.#isYoung(statOf(path))) continue;
+        this.found.push({ kind, key, bytes: 0 });
+      }
+      if (!dryRun) trash.take(path);
+    }
+  }
+
+  #blobs(marked: Set<string>, dryRun: boolean | undefined): void {
+    const { root, blobs, trash } = this.#store;
+    for (const algorithm of names(join(root, 'blobs'))) {
+      for (const hex of names(join(root, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        if (!isDigest(digest) || marked.has(digest)) continue;
+        const stat = statOf(blobs.path(digest));
+        if (!stat || (!this.#released.has(digest) && this.#isYoung(stat))) continue;
+        this.found.push({ kind: 'blobs', key: digest, bytes: stat.size });
+        if (!dryRun) trash.take(blobs.path(digest));
+      }
+    }
+  }
+
+  #forgetReleased(marked: Set<string>): void {
+    const { database } = this.#store;
+    for (const digest of this.#released) {
+      if (!marked.has(digest)) database.run('DELETE FROM released WHERE digest = ?', digest);
+    }
+  }
+
+  #isYoung(stat: Stats | undefined): boolean {
+    return stat !== undefined && this.#store.now() - stat.ctimeMs < orphanGraceMs;
+  }
+}
+
+/** What names and leases reach. */
+function mark({ names, images, leases }: StoreParts): Marks {
+  const marks: Marks = {
+    images: leases.keys('image'),
+    blobs: leases.keys('blob'),
+    layers: leases.keys('layer'),
+    fixUps: leases.keys('fix-up'),
+  };
+  for (const { target, imageId } of names.list()) {
+    marks.blobs.add(target.digest);
+    marks.images.add(imageId);
+  }
+  for (const image of images.list()) {
+    if (!marks.images.has(image.id)) continue;
+    for (const digest of digestsOf(image)) marks.blobs.add(digest);
+    const diffIds = image.layers.map(({ diffId }) => diffId);
+    for (const diffId of diffIds) marks.layers.add(diffId);
+    for (const chainId of chainIds(diffIds).slice(-1)) marks.fixUps.add(chainId);
+  }
+  return marks;
+}
+
+function forgetDiffIds({ database }: StoreParts, marks: Marks): void {
+  for (const row of database.all<{ digest: string; diff_id: string }>('SELECT digest, diff_id FROM diff_ids')) {
+    if (marks.blobs.has(row.digest) || marks.layers.has(row.diff_id)) continue;
+    database.run('DELETE FROM diff_ids WHERE digest = ?', row.digest);
+  }
+  for (const row of database.all<{ chain_id: string }>('SELECT chain_id FROM fix_ups WHERE needed = 0')) {
+    if (!marks.fixUps.has(row.chain_id)) database.run('DELETE FROM fix_ups WHERE chain_id = ?', row.chain_id);
+  }
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return [];
+    throw error;
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  return statSync(path, { throwIfNoEntry: false });
+}

@@ -1,0 +1,96 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Platform } from '../oci/platform.ts';
+import type { Database } from './database.ts';
+import type { Names } from './names.ts';
+
+/** An image that is complete on this node: its documents are stored, its layers unpacked. */
+export interface ImageRecord {
+  /** Digest of the configuration. */
+  readonly id: Digest;
+  /** The image manifest, never an index. */
+  readonly manifest: Descriptor;
+  readonly config: Descriptor;
+  /** Bottom first. */
+  readonly layers: readonly ImageLayer[];
+  /** Bytes of manifest, configuration and layers as the registry has them (compressed). */
+  readonly size: number;
+  /** What the configuration says it runs on. */
+  readonly platform?: Platform;
+  /** ISO 8601; when it became complete here. */
+  readonly createdAt: string;
+}
+
+export interface ImageLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+}
+
+export class Images {
+  readonly #database: Database;
+  readonly #names: Names;
+  readonly #now: () => number;
+
+  constructor(database: Database, options: { names: Names; now: () => number }) {
+    this.#database = database;
+    this.#names = options.names;
+    this.#now = options.now;
+  }
+
+  get(id: Digest): ImageRecord | undefined {
+    const row = this.#database.get<Row>('SELECT * FROM images WHERE id = ?', id);
+    return row && recordOf(row);
+  }
+
+  /** Oldest first. */
+  list(): ImageRecord[] {
+    return this.#database.all<Row>('SELECT * FROM images ORDER BY created_ms, id').map(recordOf);
+  }
+
+  /** The same image again (from another manifest, say) keeps its `createdAt`. */
+  put(image: Omit<ImageRecord, 'createdAt'>): void {
+    const sql = 'INSERT INTO images VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record';
+    this.#database.transaction(() => this.#database.run(sql, image.id, JSON.stringify(image), this.#now()));
+  }
+
+  /** Makes the image visible together with names for it: both or none. */
+  publish(image: Omit<ImageRecord, 'createdAt'>, names: readonly { name: string; target: Descriptor }[]): void {
+    this.#database.transaction(() => {
+      this.put(image);
+      for (const { name, target } of names) this.#names.set(name, { target, imageId: image.id });
+    });
+  }
+
+  /**
+   * Forgets the image and every name that means it. What only it needed is collected by the next collection, unless it
+   * is leased.
+   */
+  remove(id: Digest): boolean {
+    return this.#database.removal(() => {
+      const image = this.get(id);
+      if (!image) return false;
+      for (const digest of digestsOf(image)) this.#database.run('INSERT OR IGNORE INTO released VALUES (?)', digest);
+      this.#names.removeAllOf(id);
+      this.#database.run('DELETE FROM images WHERE id = ?', id);
+      return true;
+    });
+  }
+}
+
+/** The blobs of an image. */
+export function digestsOf(image: ImageRecord): Digest[] {
+  return [image.manifest.digest, image.config.digest, ...image.layers.map(({ descriptor }) => descriptor.digest)];
+}
+
+interface Row {
+  readonly id: string;
+  readonly record: string;
+  readonly created_ms: number;
+}
+
+function recordOf(row: Row): ImageRecord {
+  return {
+    ...(JSON.parse(row.record) as Omit<ImageRecord, 'createdAt'>),
+    createdAt: new Date(row.created_ms).toISOString(),
+  };
+}

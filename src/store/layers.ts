@@ -1,0 +1,193 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
+import type { LayerFacts } from '../lib/layer-facts.ts';
+import { type Digest, digestHex } from '../oci/digest.ts';
+import type { Database } from './database.ts';
+import { diskError } from './disk.ts';
+import { StagedFolder } from './staged-folder.ts';
+import type { Trash } from './trash.ts';
+
+/** A layer in the making. Ends with `publish` or `discard`. */
+export interface LayerWriter {
+  /** Empty, 0755; receives what is at the root of the layer. */
+  readonly dir: string;
+  /** Where the record of the layer's entries belongs. */
+  readonly entriesFile: string;
+  /**
+   * Makes the layer visible, after all of it is on stable storage.
+   * @throws LadingError `ERR_LADING_DIGEST_MISMATCH` if the facts are those of another layer
+   */
+  publish(facts: LayerFacts): Promise<void>;
+  discard(): Promise<void>;
+}
+
+export interface StoredLayer {
+  readonly diffId: Digest;
+  /** Bytes of its regular files. */
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+/**
+ * Unpacked layers by diffID, each in `<root>/layers/<hex>/` with `fs/` (a lower directory of overlayfs), `facts.json`
+ * and `entries`. The same layer in ten images, at any height, is one folder; it never changes.
+ * @see layers.md 14 and 19
+ */
+export class Layers {
+  readonly #root: string;
+  readonly #database: Database;
+  readonly #trash: Trash;
+  readonly #now: () => number;
+
+  constructor(root: string, options: { database: Database; trash: Trash; now: () => number }) {
+    this.#root = root;
+    this.#database = options.database;
+    this.#trash = options.trash;
+    this.#now = options.now;
+  }
+
+  /** Whether the layer is published and its folder is there. */
+  has(diffId: Digest): boolean {
+    const row = this.#database.get('SELECT 1 FROM layers WHERE diff_id = ?', diffId);
+    return row !== undefined && existsSync(this.#factsFile(diffId));
+  }
+
+  /** The layer's lower directory. */
+  dir(diffId: Digest): string {
+    return join(this.folder(diffId), 'fs');
+  }
+
+  entriesFile(diffId: Digest): string {
+    return join(this.folder(diffId), 'entries');
+  }
+
+  folder(diffId: Digest): string {
+    return join(this.#root, 'layers', digestHex(diffId));
+  }
+
+  /** @throws LadingError `ERR_LADING_LAYER_MISSING`, `ERR_LADING_LAYER_DAMAGED` */
+  async facts(diffId: Digest): Promise<LayerFacts> {
+    let text: string;
+    try {
+      text = await readFile(this.#factsFile(diffId), 'utf8');
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw diskError(error, `read layer ${diffId}`, this.folder(diffId));
+      throw new LadingError('ERR_LADING_LAYER_MISSING', `layer ${diffId} is not unpacked on this node`, {
+        cause: error,
+        hint: 'Pull the image again.',
+        data: { diffId },
+      });
+    }
+    const facts = parseFacts(text, diffId);
+    if (facts) return facts;
+    throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the facts of layer ${diffId} cannot be read`, {
+      hint: 'Run `lading check --repair`, which unpacks what is damaged again.',
+      data: { diffId, path: this.#factsFile(diffId) },
+    });
+  }
+
+  list(): StoredLayer[] {
+    const rows = this.#database.all<{ diff_id: string; bytes: number; inodes: number }>(
+      'SELECT diff_id, bytes, inodes FROM layers ORDER BY diff_id',
+    );
+    return rows.map((row) => ({ diffId: row.diff_id as Digest, bytes: row.bytes, inodes: row.inodes }));
+  }
+
+  /**
+   * Begins to unpack a layer. Exclusive between all processes of this root: waits for whoever unpacks the same layer.
+   * @returns undefined if the layer is there (now)
+   */
+  async prepare(diffId: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<LayerWriter | undefined> {
+    const staged = await StagedFolder.open(join(this.#root, 'ingest', `layer-${digestHex(diffId)}`), {
+      target: this.folder(diffId),
+      trash: this.#trash,
+      signal: options.signal,
+    });
+    if (this.has(diffId) || (await this.adopt(diffId))) {
+      await staged.discard();
+      return undefined;
+    }
+    const dir = join(staged.path, 'fs');
+    await mkdir(dir);
+    await chmod(dir, 0o755);
+    return {
+      dir,
+      entriesFile: join(staged.path, 'entries'),
+      publish: async (facts) => {
+        if (facts.diffId !== diffId) {
+          await staged.discard();
+          throw new LadingError('ERR_LADING_DIGEST_MISMATCH', `the layer ${diffId} has the diffID ${facts.diffId}`, {
+            hint: 'The image is broken: its configuration names other layers than its manifest. Ask whoever built it.',
+            data: { expected: diffId, actual: facts.diffId },
+          });
+        }
+        await this.#writeFacts(staged, facts);
+        await staged.publish();
+        this.#insert(diffId, facts);
+        crashPoint('layer-published');
+      },
+      discard: () => staged.discard(),
+    };
+  }
+
+  /**
+   * Takes a folder that has its name but no row, as a kill between the two leaves it. Its name is proof: it got it
+   * after everything in it was on stable storage.
+   */
+  async adopt(diffId: Digest): Promise<boolean> {
+    const text = await readFile(this.#factsFile(diffId), 'utf8').catch(() => '');
+    const facts = parseFacts(text, diffId);
+    if (!facts) return false;
+    return this.#database.transaction(() => {
+      if (!existsSync(this.#factsFile(diffId))) return false;
+      this.#insert(diffId, facts);
+      return true;
+    });
+  }
+
+  /** The diffID that a blob was seen to have when it was unpacked. */
+  diffIdOf(digest: Digest): Digest | undefined {
+    const row = this.#database.get<{ diff_id: string }>('SELECT diff_id FROM diff_ids WHERE digest = ?', digest);
+    return row && (row.diff_id as Digest);
+  }
+
+  /** Remembers a pair after it was verified. */
+  rememberDiffId(digest: Digest, diffId: Digest): void {
+    const sql = 'INSERT INTO diff_ids VALUES (?, ?) ON CONFLICT DO UPDATE SET diff_id = excluded.diff_id';
+    this.#database.unsyncedTransaction(() => this.#database.run(sql, digest, diffId));
+  }
+
+  #factsFile(diffId: Digest): string {
+    return join(this.folder(diffId), 'facts.json');
+  }
+
+  async #writeFacts(staged: StagedFolder, facts: LayerFacts): Promise<void> {
+    try {
+      await writeFile(join(staged.path, 'facts.json'), JSON.stringify(facts));
+    } catch (error) {
+      await staged.discard();
+      throw diskError(error, `unpack layer ${facts.diffId}`, this.#root);
+    }
+  }
+
+  #insert(diffId: Digest, facts: LayerFacts): void {
+    this.#database.transaction(() =>
+      this.#database.run(
+        'INSERT OR IGNORE INTO layers VALUES (?, ?, ?, ?)',
+        ...[diffId, facts.contentBytes, facts.entries, this.#now()],
+      ),
+    );
+  }
+}
+
+function parseFacts(text: string, diffId: Digest): LayerFacts | undefined {
+  try {
+    const facts = JSON.parse(text) as LayerFacts;
+    return facts.version === 1 && facts.diffId === diffId ? facts : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,39 @@
+/** The root as an OCI image layout, so that other tools can read it as it is: `oci-layout` and `index.json`. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mediaTypes } from '../oci/media-types.ts';
+import { diskError } from './disk.ts';
+import type { NameRecord } from './names.ts';
+
+/**
+ * Writes what is not there as it should be; each file by one rename.
+ * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+ */
+export function writeLayout(root: string, names: readonly NameRecord[]): void {
+  const manifests = names.map(({ name, target }) => ({
+    ...target,
+    annotations: { ...target.annotations, 'org.opencontainers.image.ref.name': name },
+  }));
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+  try {
+    writeIfOther(join(root, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+    writeIfOther(join(root, 'index.json'), JSON.stringify(index));
+  } catch (error) {
+    throw diskError(error, 'list the images of the node', root);
+  }
+}
+
+function writeIfOther(path: string, text: string): void {
+  if (read(path) === text) return;
+  const unfinished = `${path}.${process.pid}`;
+  writeFileSync(unfinished, text);
+  renameSync(unfinished, path);
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

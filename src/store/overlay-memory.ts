@@ -1,0 +1,102 @@
+import { readlinkSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { LadingError } from '../lib/errors.ts';
+import { type OverlaySupport, probeOverlay, unmount } from '../lib/overlay.ts';
+import { lockFolder } from './folder-lock.ts';
+import type { StoreParts } from './store-parts.ts';
+
+/** Who probed, as far as it matters for the answer. */
+interface Prober {
+  readonly kernel: string;
+  readonly uid: number;
+  readonly userNamespace: string;
+}
+
+/**
+ * How layers can be stacked here, found out by doing it once and then remembered in the store, for as long as kernel,
+ * user and user namespace stay the same.
+ * @see layers.md 8 ("chosen once per store by probe") and 21
+ */
+export class OverlayMemory {
+  readonly #store: StoreParts & { readonly readOnly: boolean };
+  #known: Promise<OverlaySupport> | undefined;
+
+  constructor(store: StoreParts & { readonly readOnly: boolean }) {
+    this.#store = store;
+  }
+
+  support(): Promise<OverlaySupport> {
+    this.#known ??= this.#find();
+    return this.#known;
+  }
+
+  async #find(): Promise<OverlaySupport> {
+    const { database } = this.#store;
+    const prober = JSON.stringify(thisProber());
+    const remembered = database.setting('overlay');
+    const [by, support] = remembered ? (JSON.parse(remembered) as [string, OverlaySupport]) : [];
+    if (support && by === prober) return support;
+    if (this.#store.readOnly) return support ?? { mode: 'copy', reason: 'the store is open for reading only' };
+    const probed = await this.#probe();
+    this.#refuseOtherForm(probed);
+    database.transaction(() => {
+      database.setSetting('overlay', JSON.stringify([prober, probed]));
+      database.setSetting('form', formOf(probed));
+    });
+    return probed;
+  }
+
+  async #probe(): Promise<OverlaySupport> {
+    const folder = join(this.#store.root, 'probe');
+    const lock = await lockFolder(folder);
+    try {
+      await removeLeftovers(folder);
+      return await probeOverlay(folder);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+      await lock?.release();
+    }
+  }
+
+  #refuseOtherForm(support: OverlaySupport): void {
+    const form = this.#store.database.setting('form');
+    if (form === undefined || form === formOf(support) || this.#store.layers.list().length === 0) return;
+    throw new LadingError(
+      'ERR_LADING_STORE_FORM',
+      `the layers in ${this.#store.root} are unpacked for ${form}, and this process can only use ${formOf(support)}`,
+      { hint: 'Run as the user who made the store, or choose another folder with --root.', data: { form, support } },
+    );
+  }
+}
+
+/** A killed probe leaves its scratch folder, maybe with a mount in it. */
+async function removeLeftovers(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) {
+    try {
+      unmount(join(folder, name, 'merged'));
+    } finally {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** The form in which whiteouts and opaque directories are written. */
+function formOf(support: OverlaySupport): string {
+  if (support.mode === 'copy') return 'copying';
+  return support.userxattr ? 'overlayfs in a user namespace' : 'overlayfs';
+}
+
+function thisProber(): Prober {
+  return { kernel: release(), uid: process.getuid?.() ?? -1, userNamespace: userNamespace() };
+}
+
+function userNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/user');
+  } catch {
+    return '';
+  }
+}

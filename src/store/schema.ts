@@ -1,0 +1,66 @@
+/**
+ * The tables of `lading.db`. Times are milliseconds since 1970, documents are JSON. Files are the truth about content:
+ * there is no row for a blob, only for what refers to it.
+ *
+ * `names` holds every meaning that a name has had; `until_ms` is NULL for the one that it has now.
+ * `released` lists blobs that lost their last image: the collector does not wait for them to grow old.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE names (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    target TEXT NOT NULL,
+    image_id TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    until_ms INTEGER
+  ) STRICT;
+  CREATE UNIQUE INDEX current_names ON names (name) WHERE until_ms IS NULL;
+  CREATE INDEX names_by_name ON names (name);
+
+  CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY,
+    bytes INTEGER NOT NULL,
+    inodes INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE fix_ups (
+    chain_id TEXT PRIMARY KEY,
+    needed INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE diff_ids (
+    digest TEXT PRIMARY KEY,
+    diff_id TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE leases (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    created_uptime_ms INTEGER NOT NULL,
+    expires_after_ms INTEGER
+  ) STRICT;
+
+  CREATE TABLE lease_items (
+    lease_id INTEGER NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (lease_id, kind, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE released (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+];

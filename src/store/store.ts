@@ -1,0 +1,152 @@
+import { readdir, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { OverlaySupport } from '../lib/overlay.ts';
+import { isDigest } from '../oci/digest.ts';
+import { BlobStore } from './blob-store.ts';
+import { type CheckOptions, type CheckReport, checkStore } from './check.ts';
+import { Database } from './database.ts';
+import { diskError, makeFolder } from './disk.ts';
+import { type DiskUsage, diskUsage } from './disk-usage.ts';
+import { FixUps } from './fix-ups.ts';
+import { lockFolder } from './folder-lock.ts';
+import { collectGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
+import { Images } from './images.ts';
+import { Layers } from './layers.ts';
+import { writeLayout } from './layout.ts';
+import { Leases } from './leases.ts';
+import { Names } from './names.ts';
+import { OverlayMemory } from './overlay-memory.ts';
+import { Reserve } from './reserve.ts';
+import type { StoreParts } from './store-parts.ts';
+import { Trash } from './trash.ts';
+
+export interface StoreOptions {
+  /** Creates and changes nothing; a root that does not exist is an empty store. */
+  readonly readOnly?: boolean;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** One node's disk. Open it with `openStore`. */
+export class Store implements StoreParts {
+  readonly root: string;
+  readonly readOnly: boolean;
+  readonly blobs: BlobStore;
+  readonly names: Names;
+  readonly images: Images;
+  readonly layers: Layers;
+  readonly fixUps: FixUps;
+  readonly leases: Leases;
+  readonly database: Database;
+  readonly trash: Trash;
+  readonly now: () => number;
+  readonly #reserve: Reserve;
+  readonly #overlay: OverlayMemory;
+
+  constructor(root: string, database: Database, options: { readOnly: boolean; now: () => number; reserve: Reserve }) {
+    const { now } = options;
+    this.root = root;
+    this.readOnly = options.readOnly;
+    this.now = now;
+    this.database = database;
+    this.#reserve = options.reserve;
+    this.trash = new Trash(root);
+    this.blobs = new BlobStore(root);
+    this.names = new Names(database, { now, changed: () => writeLayout(root, this.names.list()) });
+    this.images = new Images(database, { names: this.names, now });
+    this.layers = new Layers(root, { database, trash: this.trash, now });
+    this.fixUps = new FixUps(root, { database, trash: this.trash, now });
+    this.leases = new Leases(database, { images: this.images, now });
+    this.#overlay = new OverlayMemory(this);
+  }
+
+  /**
+   * How this process can stack the layers of this store; probed once and remembered.
+   * @throws LadingError `ERR_LADING_STORE_FORM` if its layers were unpacked for another way of stacking
+   */
+  overlay(): Promise<OverlaySupport> {
+    return this.#overlay.support();
+  }
+
+  diskUsage(): Promise<DiskUsage> {
+    return diskUsage(this);
+  }
+
+  /** Looks for everything that is not as the store promises, and repairs it if it is told how. */
+  check(options: CheckOptions = {}): Promise<CheckReport> {
+    return checkStore(this, options);
+  }
+
+  /** Removes what no name and no lease reaches. */
+  async collectGarbage(options: GarbageOptions = {}): Promise<GarbageReport> {
+    const report = await collectGarbage(this, options);
+    if (!options.dryRun) await this.#reserve.keep();
+    return report;
+  }
+
+  close(): void {
+    this.database.close();
+  }
+}
+
+/**
+ * Opens the store of a node; creates it if it is not there, and puts right what a killed process left.
+ * @throws LadingError `ERR_LADING_STORE_NEWER`, `ERR_LADING_STORE_DAMAGED`, `ERR_LADING_DISK_…`
+ */
+export async function openStore(root: string, options: StoreOptions = {}): Promise<Store> {
+  const now = options.now ?? Date.now;
+  const reserve = new Reserve(root);
+  const databaseFile = join(root, 'lading.db');
+  if (options.readOnly) {
+    return new Store(root, Database.openReadOnly(databaseFile), { readOnly: true, now, reserve });
+  }
+  try {
+    await makeFolder(root);
+    const lock = await lockFolder(root);
+    let store: Store | undefined;
+    try {
+      store = new Store(root, Database.open(databaseFile, reserve), { readOnly: false, now, reserve });
+      await recover(store);
+      await reserve.keep();
+      return store;
+    } catch (error) {
+      store?.close();
+      throw error;
+    } finally {
+      await lock?.release();
+    }
+  } catch (error) {
+    throw diskError(error, 'open the store', root);
+  }
+}
+
+/** A folder without a row is younger than this while the process that renamed it writes the row. */
+const renamedLatelyMs = 60 * 60 * 1000;
+
+/** Looks at names of folders only: as fast for a full store as for an empty one. */
+async function recover(store: Store): Promise<void> {
+  const { root, layers, trash } = store;
+  writeLayout(root, store.names.list());
+  const known = new Set(layers.list().map(({ diffId }) => layers.folder(diffId)));
+  for (const hex of await readdir(join(root, 'layers')).catch(() => [])) {
+    const diffId = `sha256:${hex}`;
+    const folder = join(root, 'layers', hex);
+    if (known.has(folder) || !isDigest(diffId) || (await layers.adopt(diffId))) continue;
+    const { ctimeMs } = await stat(folder);
+    if (store.now() - ctimeMs > renamedLatelyMs) trash.take(folder);
+  }
+  await removeEmptyIngests(join(root, 'ingest'));
+  void trash.empty();
+}
+
+/** What a kill leaves between the publication of content and the removal of its ingest. */
+async function removeEmptyIngests(folder: string): Promise<void> {
+  for (const key of await readdir(folder).catch(() => [])) {
+    const path = join(folder, key);
+    if ((await readdir(path).catch(() => ['?'])).length > 0) continue;
+    const lock = await lockFolder(path, { whenBusy: 'give-up' });
+    if (!lock) continue;
+    await rmdir(path).catch(() => undefined);
+    await lock.release();
+  }
+}

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { debugLog } from '../lib/debug.ts';
+import { errorCode } from '../lib/errors.ts';
+
+const debug = debugLog('store');
+
+/**
+ * Where things go that are no longer what their name said. Removal is a rename, so that nothing half deleted ever has
+ * its name, and the slow part can happen at any time, in any process.
+ */
+export class Trash {
+  readonly #folder: string;
+
+  constructor(root: string) {
+    this.#folder = join(root, 'trash');
+  }
+
+  /** @returns where it is now; undefined if there was nothing at `path` */
+  take(path: string): string | undefined {
+    mkdirSync(this.#folder, { recursive: true });
+    const taken = join(this.#folder, randomBytes(8).toString('hex'));
+    try {
+      renameSync(path, taken);
+      return taken;
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Takes and deletes; what cannot be deleted now stays in the trash. */
+  async remove(path: string): Promise<void> {
+    const taken = this.take(path);
+    if (taken !== undefined) await removeTree(taken);
+  }
+
+  /** Deletes what is there. @returns how many things it tried to delete */
+  async empty(): Promise<number> {
+    const names = await readdir(this.#folder).catch(() => []);
+    for (const name of names) await removeTree(join(this.#folder, name));
+    return names.length;
+  }
+}
+
+/** The synchronous form goes by descriptors and so also removes paths beyond PATH_MAX, which layers may have. */
+async function removeTree(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true }).catch(() => rmSync(path, { recursive: true, force: true }));
+  } catch (error) {
+    debug('%s stays in the trash: %s', path, error);
+  }
+}

@@ -1,0 +1,131 @@
+import { rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import type { RepairHooks, Store } from '../../src/store/index.ts';
+import { publishLayer, putImage, testStore } from './support/test-store.ts';
+
+async function storeWithImage() {
+  const store = await testStore();
+  const image = await putImage(store, 'a', { names: ['example.com/a:1'] });
+  return { store, image, layer: image.layers[0]! };
+}
+
+/** Repairs as a registry and an unpacker would. */
+function hooksFor(store: Store, contents: readonly string[]) {
+  return {
+    fetchBlob: vi.fn(async ({ digest }) => {
+      const content = contents.find((text) => digestOf(text) === digest);
+      if (content === undefined) throw new Error('the registry does not have it');
+      await store.blobs.put(Buffer.from(content));
+    }),
+    unpackLayer: vi.fn(async (diffId) => publishLayer(store, diffId)),
+  } satisfies RepairHooks;
+}
+
+describe('check', () => {
+  test('of a sound store finds nothing and reports its steps', async () => {
+    const { store } = await storeWithImage();
+    const { findings, steps } = await store.check({ verifyLayer: async () => [] });
+    expect(findings).toEqual([]);
+    expect(steps.map(({ name, count }) => [name, count])).toEqual([
+      ['database', 1],
+      ['blobs', 3],
+      ['layers', 1],
+      ['images', 1],
+      ['names', 1],
+    ]);
+  });
+
+  test('finds a blob with changed bytes, and gets it again when told how', async () => {
+    const { store, image } = await storeWithImage();
+    await rm(store.blobs.path(image.config.digest));
+    await writeFile(store.blobs.path(image.config.digest), 'x'.repeat(image.config.size));
+    expect((await store.check({ depth: 'quick' })).findings).toEqual([]);
+    expect((await store.check()).findings).toMatchObject([
+      { step: 'blobs', subject: image.config.digest, state: 'found' },
+    ]);
+    const hooks = hooksFor(store, ['config of a']);
+    expect((await store.check({ repair: hooks })).findings).toMatchObject([{ state: 'repaired' }]);
+    expect(hooks.fetchBlob).toHaveBeenCalledExactlyOnceWith(image.config, ['example.com/a:1']);
+    expect((await store.check()).findings).toEqual([]);
+  });
+
+  test('finds a missing and a short blob; what cannot be got again is said, with the reason', async () => {
+    const { store, image, layer } = await storeWithImage();
+    await rm(store.blobs.path(image.manifest.digest));
+    await truncate(store.blobs.path(layer.descriptor.digest), 3);
+    const { findings } = await store.check({ depth: 'quick', repair: hooksFor(store, ['manifest of a']) });
+    expect(findings).toHaveLength(2);
+    expect(findings).toContainEqual(expect.objectContaining({ subject: image.manifest.digest, state: 'repaired' }));
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        subject: layer.descriptor.digest,
+        problem: `has 3 bytes instead of ${layer.descriptor.size}`,
+        state: 'not-repaired',
+        reason: 'the registry does not have it',
+      }),
+    );
+  });
+
+  test('throws damaged blobs away that nothing needs', async () => {
+    const store = await testStore();
+    const digest = await store.blobs.put(Buffer.from('orphan'));
+    await rm(store.blobs.path(digest));
+    await writeFile(store.blobs.path(digest), 'other!');
+    expect((await store.check({ repair: hooksFor(store, []) })).findings).toMatchObject([{ state: 'repaired' }]);
+    expect(await store.blobs.size(digest)).toBeUndefined();
+  });
+
+  test('unpacks a layer again that differs, has lost its facts or its folder', async () => {
+    const { store, layer } = await storeWithImage();
+    const repair = hooksFor(store, []);
+    const verifyLayer = vi.fn(async (): Promise<string[]> => []);
+    verifyLayer.mockResolvedValueOnce(['etc: mode', 'a', 'b', 'c', 'd']);
+    const different = await store.check({ repair, verifyLayer });
+    expect(different.findings).toMatchObject([
+      {
+        subject: layer.diffId,
+        problem: 'differs from what was unpacked: etc: mode; a; b; and 2 more',
+        state: 'repaired',
+      },
+    ]);
+    await writeFile(path.join(store.layers.folder(layer.diffId), 'facts.json'), '{');
+    expect((await store.check({ repair, verifyLayer })).findings).toMatchObject([
+      { step: 'layers', state: 'repaired' },
+    ]);
+    await rm(store.layers.folder(layer.diffId), { recursive: true });
+    expect(store.layers.has(layer.diffId)).toBe(false);
+    expect((await store.check()).findings).toMatchObject([{ step: 'layers', state: 'found' }]);
+    expect((await store.check({ repair, verifyLayer })).findings).toMatchObject([
+      { step: 'layers', state: 'repaired' },
+    ]);
+    expect(repair.unpackLayer).toHaveBeenCalledTimes(3);
+    expect((await store.check({ verifyLayer })).findings).toEqual([]);
+  });
+
+  test('leaves a damaged layer alone while a container uses it, or when its blob is not there', async () => {
+    const { store, image, layer } = await storeWithImage();
+    const options = { repair: hooksFor(store, []), verifyLayer: async () => ['damaged'] };
+    const lease = store.leases.acquire({ images: [image.id] });
+    expect((await store.check(options)).findings).toMatchObject([
+      { state: 'not-repaired', reason: 'it is in use; stop the containers that use it first' },
+    ]);
+    lease.release();
+    await rm(store.blobs.path(layer.descriptor.digest));
+    const { findings } = await store.check(options);
+    expect(findings.map(({ step, state }) => [step, state])).toEqual([
+      ['blobs', 'not-repaired'],
+      ['layers', 'not-repaired'],
+    ]);
+    expect(store.layers.has(layer.diffId)).toBe(true);
+  });
+
+  test('removes a name whose image is gone', async () => {
+    const { store } = await storeWithImage();
+    store.database.run('DELETE FROM images');
+    expect((await store.check()).findings).toMatchObject([{ step: 'names', subject: 'example.com/a:1' }]);
+    await store.check({ repair: hooksFor(store, []) });
+    expect(store.names.list()).toEqual([]);
+  });
+});

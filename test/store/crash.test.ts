@@ -1,0 +1,155 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { openStore, type Store } from '../../src/store/index.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { factsOf, hourMs, putImage, testStore } from './support/test-store.ts';
+
+const writer = fileURLToPath(new URL('support/layer-writer.ts', import.meta.url));
+
+const whilePutting = [
+  ...['blob-verified', 'blob-synced', 'blob-renamed', 'blob-published'].flatMap((point) => [point, `${point}:3`]),
+  ...['folder-written', 'folder-synced', 'folder-renamed', 'layer-published'],
+];
+
+describe.each(whilePutting)('a kill at %s while an image is stored', (point) => {
+  test('leaves a sound store in which the same work succeeds', async () => {
+    const root = path.join(await temporaryFolder(), 'node');
+    await expectKill([root], point);
+    const store = await testStore({ root });
+    expect((await store.check()).findings).toEqual([]);
+    expect(store.images.list()).toEqual([]);
+    expect(store.leases.keys('blob').size).toBe(0);
+    const lost = point === 'folder-written' || point === 'folder-synced';
+    expect(store.layers.has(digestOf('diff of a'))).toBe(!lost);
+    store.close();
+
+    await expectSuccess([root]);
+    const again = await testStore({ root });
+    expect(again.names.list()).toHaveLength(1);
+    await expectSound(again);
+    expect(await readdir(path.join(root, 'ingest'))).toEqual([]);
+  });
+
+  test('leaves nothing behind once it is old', async () => {
+    const root = path.join(await temporaryFolder(), 'node');
+    await expectKill([root], point);
+    const store = await testStore({ root, now: () => Date.now() + 30 * hourMs });
+    await store.collectGarbage();
+    expect(await leftovers(root)).toEqual([]);
+  });
+});
+
+describe.each(['garbage-rows', 'garbage-files'])('a kill at %s while an image is removed', (point) => {
+  test('leaves a sound store; the next collection finishes', async () => {
+    const root = path.join(await temporaryFolder(), 'node');
+    await expectKill([root, 'remove'], point);
+    const store = await testStore({ root });
+    expect(store.images.list()).toEqual([]);
+    await expectSound(store);
+    await store.collectGarbage();
+    expect(await leftovers(root)).toEqual([]);
+  });
+
+  test('leaves a store in which the image can be stored again', async () => {
+    const root = path.join(await temporaryFolder(), 'node');
+    await expectKill([root, 'remove'], point);
+    await expectSuccess([root]);
+    const store = await testStore({ root });
+    await store.collectGarbage();
+    expect(store.images.list()).toHaveLength(1);
+    await expectSound(store);
+  });
+});
+
+test('two processes may store and remove the same image in one store again and again', async () => {
+  const root = path.join(await temporaryFolder(), 'node');
+  for (let round = 0; round < 3; round += 1) {
+    await Promise.all([expectSuccess([root, 'remove']), expectSuccess([root, 'remove']), expectSuccess([root])]);
+    const store = await openStore(root);
+    await expectSound(store);
+    store.close();
+  }
+});
+
+describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small tmpfs)', () => {
+  test('is one clear error with need and room, and gives back what was written', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const ingest = await store.blobs.openIngest('big', { maxBytes: 64 * 1024 * 1024 });
+    const fill = async () => {
+      for (;;) await ingest.append(Buffer.alloc(1024 * 1024, 1));
+    };
+    const error = await fill().catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'ERR_LADING_DISK_FULL', data: { neededBytes: 64 * 1024 * 1024 } });
+    expect(String(error)).toMatch(/is full, 67108864 bytes are needed, \d+ bytes and \d+ inodes are free/);
+    expect(await readdir(path.join(store.root, 'ingest'))).toEqual([]);
+    const image = await putImage(store, 'small');
+    expect(store.images.get(image.id)).toBeDefined();
+    await expectSound(store);
+  });
+
+  test('does not keep images from being removed', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const image = await putImage(store, 'a', { names: ['example.com/a:1'] });
+    const filler = path.join(mountPoint, 'filler');
+    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k'], { stdio: 'ignore' });
+    store.images.remove(image.id);
+    const report = await store.collectGarbage();
+    expect(report.blobs).toHaveLength(3);
+    await rm(filler);
+    await store.collectGarbage();
+    expect(await readdir(store.root)).toContain('reserve');
+    expect((await store.check()).findings).toEqual([]);
+  });
+
+  test('while a layer is published leaves no layer and no partial tree', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const writer = await store.layers.prepare(digestOf('layer'));
+    spawnSync('dd', ['if=/dev/zero', `of=${path.join(writer!.dir, 'file')}`, 'bs=4k'], { stdio: 'ignore' });
+    const facts = { ...factsOf(digestOf('layer')), warnings: ['w'.repeat(100_000)] };
+    await expect(writer!.publish(facts)).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL' });
+    expect(store.layers.has(digestOf('layer'))).toBe(false);
+    expect([...(await readdir(path.join(store.root, 'ingest'))), ...(await leftovers(store.root))]).toEqual([]);
+  });
+});
+
+async function expectSound(store: Store): Promise<void> {
+  expect((await store.check()).findings).toEqual([]);
+}
+
+async function leftovers(root: string): Promise<string[]> {
+  const lists = await Promise.all(
+    ['blobs/sha256', 'ingest', 'layers', 'fixups', 'trash'].map(async (folder) =>
+      (await readdir(path.join(root, folder)).catch(() => [])).map((name) => path.join(folder, name)),
+    ),
+  );
+  return lists.flat();
+}
+
+async function expectKill(args: string[], point: string): Promise<void> {
+  expect(await run(args, { LADING_CRASH_AT: point })).toEqual([null, 'SIGKILL']);
+}
+
+async function expectSuccess(args: string[]): Promise<void> {
+  expect(await run(args)).toEqual([0, null]);
+}
+
+async function run(args: string[], env: Record<string, string> = {}): Promise<unknown> {
+  const child = spawn(process.execPath, [writer, ...args], { env: { ...process.env, ...env }, stdio: 'inherit' });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return once(child, 'exit');
+}
+
+async function smallDisk(): Promise<string> {
+  const mountPoint = await temporaryFolder();
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mountPoint]).status).toBe(0);
+  onTestFinished(() => void spawnSync('umount', ['-l', mountPoint]));
+  return mountPoint;
+}
