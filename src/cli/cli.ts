@@ -1,0 +1,66 @@
+import type { Command } from 'commander';
+import type { Settings } from './settings.ts';
+
+/** What a command gets from the program around it. */
+export interface Cli {
+  /** Results. Everything that is not the result of a command goes to `stderr`. */
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborted when the command shall end; the reason is an `Interruption`. */
+  readonly signal: AbortSignal;
+  /** `-v`. */
+  readonly verbose: boolean;
+  /** Known when an action runs, not before. */
+  readonly settings: Settings;
+  /** Tells the user of an error without ending the command. Returns the exit code that it asks for. */
+  report(error: unknown): number;
+}
+
+/** Declares arguments, options, examples and the action of one command. Loads what the action needs when it runs. */
+export type DefineCommand = (command: Command, cli: Cli) => void;
+
+/** Ends a command with an exit code when everything has been said already. */
+export class Exit extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`exit code ${exitCode}`);
+    this.name = 'Exit';
+    this.exitCode = exitCode;
+  }
+}
+
+/** Why a command was told to end: a signal, or SIGPIPE for an output that nobody reads any more. */
+export class Interruption extends Error {
+  readonly signal: NodeJS.Signals;
+
+  constructor(signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`);
+    this.name = 'Interruption';
+    this.signal = signal;
+  }
+}
+
+/** The end of a command's `--help`: how it is used, and what for. */
+export function addExamples(command: Command, examples: readonly (readonly [line: string, meaning: string])[]): void {
+  const text = examples.map(([line, meaning]) => `  # ${meaning}\n  ${line}`).join('\n\n');
+  command.addHelpText('after', `\nExamples:\n${text}`);
+}
+
+/** Does the same to each argument. One that fails is reported and keeps the others from nothing but exit code 0. */
+export async function forEachArgument<T>(
+  cli: Cli,
+  values: readonly T[],
+  task: (value: T) => Promise<void>,
+): Promise<void> {
+  let exitCode = 0;
+  for (const value of values) {
+    try {
+      await task(value);
+    } catch (error) {
+      if (cli.signal.aborted || values.length === 1) throw error;
+      exitCode = Math.max(exitCode, cli.report(error));
+    }
+  }
+  if (exitCode !== 0) throw new Exit(exitCode);
+}

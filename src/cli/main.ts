@@ -1,0 +1,27 @@
+/**
+ * The program `lading`: the command line in front of everything else, and the only folder where the parts are put
+ * together. It promises exit codes that scripts can use, results on stdout, everything else on stderr. It never decides
+ * what a pull policy means and never touches a store but through the folders that own them.
+ */
+import { constants } from 'node:os';
+import { Interruption } from './cli.ts';
+import { runProgram } from './program.ts';
+
+const controller = new AbortController();
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // The first one asks, the second does not wait.
+    if (controller.signal.aborted) process.exit(128 + constants.signals[signal]);
+    controller.abort(new Interruption(signal));
+  });
+}
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    controller.abort(new Interruption('SIGPIPE'));
+  });
+}
+
+const { stdout, stderr } = process;
+process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, signal: controller.signal });

@@ -1,0 +1,95 @@
+/** What commands print on stdout: tables in the style of kubectl, JSON and YAML. */
+import { stripVTControlCharacters } from 'node:util';
+import { Option } from 'commander';
+import type { Cli } from './cli.ts';
+
+export type ListFormat = 'table' | 'wide' | 'json' | 'yaml';
+export type DocumentFormat = Extract<ListFormat, 'json' | 'yaml'>;
+
+export interface Column<Row> {
+  readonly header: string;
+  readonly value: (row: Row) => string;
+  /** Shown with `-o wide` only. */
+  readonly wide?: true;
+}
+
+export interface ListOptions<Row> {
+  readonly format: ListFormat;
+  /** `--no-headers` gives false. */
+  readonly headers: boolean;
+  readonly columns: readonly Column<Row>[];
+  /** Said on stderr instead of an empty table. */
+  readonly empty: string;
+}
+
+/** `-o` of commands that list. */
+export function listFormatOption(): Option {
+  return new Option('-o, --output <format>', 'output format')
+    .choices(['table', 'wide', 'json', 'yaml'] satisfies ListFormat[])
+    .default('table');
+}
+
+/** `-o` of commands whose result is one document, or text for people when the option is left out. */
+export function documentFormatOption(): Option {
+  return new Option('-o, --output <format>', 'output format').choices(['json', 'yaml'] satisfies DocumentFormat[]);
+}
+
+export function noHeadersOption(): Option {
+  return new Option('--no-headers', 'leave out the line with the names of the columns').default(true);
+}
+
+/** Prints rows as a table, or as an array of documents. */
+export async function printList<Row>(cli: Cli, rows: readonly Row[], options: ListOptions<Row>): Promise<void> {
+  const { format, headers, columns, empty } = options;
+  if (format === 'json' || format === 'yaml') return printDocument(cli, rows, format);
+  if (rows.length === 0) {
+    cli.stderr.write(`${empty}\n`);
+    return;
+  }
+  const shown = columns.filter(({ wide }) => !wide || format === 'wide');
+  const lines = rows.map((row) => shown.map(({ value }) => oneLine(value(row))));
+  if (headers) lines.unshift(shown.map(({ header }) => header));
+  cli.stdout.write(await formatTable(lines));
+}
+
+export async function printDocument(cli: Cli, document: unknown, format: DocumentFormat): Promise<void> {
+  if (format === 'json') {
+    cli.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+    return;
+  }
+  const { stringify } = await import('yaml');
+  // Through JSON first, so that both formats leave out the same.
+  cli.stdout.write(stringify(JSON.parse(JSON.stringify(document))));
+}
+
+/** Columns as wide as their widest cell, three blanks between them, nothing behind the last. */
+export async function formatTable(lines: readonly (readonly string[])[]): Promise<string> {
+  const width = await widthFunction(lines);
+  const widths: number[] = [];
+  for (const cells of lines) {
+    for (const [column, cell] of cells.entries()) widths[column] = Math.max(widths[column] ?? 0, width(cell));
+  }
+  return lines
+    .map((cells) => {
+      const padded = cells.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell)));
+      return `${padded.join('   ').trimEnd()}\n`;
+    })
+    .join('');
+}
+
+/** Text from elsewhere (registries, images) on one line, without what a terminal would obey. */
+export function oneLine(text: string): string {
+  return printable(text).replace(/\s+/g, ' ');
+}
+
+/** Text from elsewhere without what a terminal would obey; line ends stay. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
+  return stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+}
+
+/** `string-width` takes longer to load than everything else here, and nearly all tables are plain ASCII. */
+async function widthFunction(lines: readonly (readonly string[])[]): Promise<(text: string) => number> {
+  if (lines.every((cells) => cells.every((cell) => /^[\x20-\x7e]*$/.test(cell)))) return (text) => text.length;
+  return (await import('string-width')).default;
+}

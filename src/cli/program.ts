@@ -1,0 +1,103 @@
+/** The command line as a whole: global options, the list of commands, what happens around an action. */
+import { constants } from 'node:os';
+import { styleText } from 'node:util';
+import { Command } from 'commander';
+import { type Cli, Exit, Interruption } from './cli.ts';
+import { commandTable, defineCommand } from './commands/index.ts';
+import { exitCodes, reportError } from './error-report.ts';
+import { packageVersion } from './package-version.ts';
+import { resolveSettings } from './settings.ts';
+
+export interface ProgramContext {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  /** Aborted, with an `Interruption`, when the running command shall end. */
+  readonly signal: AbortSignal;
+}
+
+interface GlobalOptions {
+  readonly root?: string;
+  readonly verbose?: true;
+}
+
+/**
+ * Runs one command line, given without the names of node and of this program. Says on stderr what went wrong.
+ * Returns the exit code: 0 done, 1 failed, 2 wrong usage, 128 + N ended by signal N.
+ */
+export async function runProgram(args: readonly string[], context: ProgramContext): Promise<number> {
+  const program = createProgram(context);
+  const cli = createCli(program, context);
+  try {
+    program.hook('preSubcommand', (_, command) => defineCommand(command, cli));
+    await program.parseAsync(withHelpOption(args), { from: 'user' });
+    return exitCodes.done;
+  } catch (error) {
+    if (error instanceof Exit) return error.exitCode;
+    const reason: unknown = context.signal.reason;
+    return reason instanceof Interruption ? reportInterruption(reason, context) : cli.report(error);
+  }
+}
+
+function createProgram({ stdout, stderr }: ProgramContext): Command {
+  const program: Command = new Command('lading')
+    .description('Which bytes does this image name mean, here, now? Container images on Kubernetes nodes.')
+    .usage('[options] COMMAND')
+    .option('--root <dir>', 'the directory that is the node (LADING_ROOT)')
+    .option('-v, --verbose', 'tell more: requests, causes of errors')
+    .option('--no-color', 'no colours, as with NO_COLOR', true)
+    .version(packageVersion(), '--version', 'show the version')
+    .helpOption('-h, --help', 'show how to use a command')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // Errors arrive as exceptions and are reported in one place.
+      outputError: () => undefined,
+    })
+    .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText('bold', title, { stream: stdout }) })
+    .addHelpText('after', (event) => (event.command === program ? '\n`lading COMMAND --help` shows examples.' : ''));
+  program.on('option:no-color', turnOffColor);
+  for (const { name, summary, group, hidden = false } of commandTable) {
+    program.command(name, { hidden }).description(summary).helpGroup(`${group}:`);
+  }
+  return program;
+}
+
+function createCli(program: Command, { stdout, stderr, signal }: ProgramContext): Cli {
+  const options = () => program.opts<GlobalOptions>();
+  return {
+    stdout,
+    stderr,
+    signal,
+    get verbose() {
+      return options().verbose === true;
+    },
+    get settings() {
+      return resolveSettings({ root: options().root, env: process.env, uid: process.geteuid?.() });
+    },
+    report(error) {
+      const [name] = program.args;
+      const known = program.commands.some((command) => command.name() === name);
+      const command = known ? `lading ${name}` : 'lading';
+      return reportError(error, { stderr, verbose: options().verbose === true, command });
+    },
+  };
+}
+
+/** `lading` and `lading help` list the commands, `lading help COMMAND` describes one. */
+function withHelpOption(args: readonly string[]): readonly string[] {
+  if (args.length === 0) return ['--help'];
+  return args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+}
+
+/** The environment variable is what Node and all libraries obey, also in child processes. */
+function turnOffColor(): void {
+  process.env.NO_COLOR = '1';
+  delete process.env.FORCE_COLOR;
+}
+
+function reportInterruption({ signal }: Interruption, { stderr }: ProgramContext): number {
+  if (signal !== 'SIGPIPE') stderr.write('interrupted\n');
+  return 128 + constants.signals[signal];
+}

@@ -1,0 +1,104 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commandTable } from '../../src/cli/commands/index.ts';
+import { runLading } from '../support/lading-process.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'lading-cli-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const visible = commandTable.filter(({ hidden }) => !hidden);
+
+describe('help', () => {
+  test.each([[[]], [['--help']], [['help']], [['-h']]])('lading %j lists every command', async (args) => {
+    const { exitCode, stdout, stderr } = await runLading(args);
+    expect([exitCode, stderr]).toEqual([0, '']);
+    for (const { name, summary } of visible) expect(stdout).toMatch(new RegExp(`^ {2}${name} +${summary}$`, 'm'));
+    expect(stdout).not.toContain('__complete');
+  });
+
+  test.each(visible.map(({ name }) => name))('lading %s --help has an example', async (name) => {
+    const { exitCode, stdout, stderr } = await runLading([name, '--help']);
+    expect([exitCode, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^Usage: lading /);
+    expect(stdout).toMatch(new RegExp(`\nExamples:\n {2}# .+\n {2}.*lading ${name}`));
+    expect(stdout).toContain('--root <dir>');
+  });
+
+  test('lading help COMMAND is lading COMMAND --help', async () => {
+    expect(await runLading(['help', 'images'])).toEqual(await runLading(['images', '--help']));
+  });
+});
+
+describe('wrong usage ends with exit code 2 and a hint', () => {
+  test.each([
+    [['imgaes'], "unknown command 'imgaes'", 'did you mean images?'],
+    [['sail'], "unknown command 'sail'", '`lading --help` shows how to use it.'],
+    [['images', '--outptu', 'json'], "unknown option '--outptu'", 'did you mean --output?'],
+    [['images', '--sail'], "unknown option '--sail'", '`lading images --help` shows how to use it.'],
+    [['history'], "missing required argument 'image'", '`lading history --help` shows how to use it.'],
+    [['version', 'now'], 'too many arguments', '`lading version --help` shows how to use it.'],
+    [
+      ['images', '-o', 'xml'],
+      "argument 'xml' is invalid. Allowed choices are table, wide, json, yaml.",
+      '`lading images',
+    ],
+    [['history', 'Nginx'], 'repository name (library/Nginx) must be lowercase', 'did you mean "nginx"?'],
+    [['registry', 'serve', '--addr', 'here'], 'cannot listen on "here"', 'An address is HOST:PORT'],
+    [['registry', 'serf'], "unknown command 'serf'", 'did you mean serve?'],
+  ])('lading %j', async (args, message, hint) => {
+    const { exitCode, stdout, stderr } = await runLading(['--root', root, ...args]);
+    expect([exitCode, stdout]).toEqual([2, '']);
+    const lines = stderr.split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toMatch(/^error: /);
+    expect(lines[0]).toContain(message);
+    expect(lines[1]).toMatch(/^hint: /);
+    expect(lines[1]).toContain(hint);
+  });
+
+  test('a command that needs a subcommand shows its help on stderr', async () => {
+    const { exitCode, stdout, stderr } = await runLading(['registry']);
+    expect([exitCode, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^Usage: lading registry /);
+  });
+});
+
+test('what fails ends with exit code 1; -v adds the code', async () => {
+  const { exitCode, stdout, stderr } = await runLading(['--root', root, '-v', 'history', 'nginx']);
+  expect([exitCode, stdout]).toEqual([1, '']);
+  expect(stderr).toBe(
+    `error: docker.io/library/nginx:latest has never meant an image on this node (${root})\n` +
+      'hint: `lading images` lists the names on this node.\n' +
+      'code: ERR_LADING_NAME_UNKNOWN\n',
+  );
+});
+
+test('--root and LADING_ROOT select the node, also behind the command', async () => {
+  const other = join(root, 'other');
+  const env = { LADING_ROOT: other };
+  expect((await runLading(['images'], { env })).stderr).toBe(`No images on this node (${other}).\n`);
+  expect((await runLading(['images', '--root', root], { env })).stderr).toBe(`No images on this node (${root}).\n`);
+});
+
+test('version', async () => {
+  const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  expect(await runLading(['version'])).toEqual({ exitCode: 0, stdout: `lading ${version}\n`, stderr: '' });
+  expect(await runLading(['--version'])).toEqual({ exitCode: 0, stdout: `${version}\n`, stderr: '' });
+  const { stdout } = await runLading(['version', '-o', 'json']);
+  expect(JSON.parse(stdout)).toMatchObject({ lading: version, node: process.version, platform: process.platform });
+});
+
+test('colours only where they are wanted', async () => {
+  const red = '\u001b[31m';
+  expect((await runLading(['sail'])).stderr).not.toContain(red);
+  expect((await runLading(['sail'], { env: { FORCE_COLOR: '1' } })).stderr).toContain(red);
+  expect((await runLading(['--no-color', 'sail'], { env: { FORCE_COLOR: '1' } })).stderr).not.toContain(red);
+  expect((await runLading(['sail'], { env: { NO_COLOR: '1' } })).stderr).not.toContain(red);
+});
