@@ -1,0 +1,114 @@
+import type { Argument, Command, Option } from 'commander';
+
+export interface Candidate {
+  readonly value: string;
+  readonly description: string;
+}
+
+/** What may stand where the cursor is: some words, or the names of files or of folders. */
+export type Completion =
+  | { readonly kind: 'words'; readonly candidates: readonly Candidate[] }
+  | { readonly kind: 'files' | 'folders' };
+
+export interface CompletionSources {
+  /** Gives a command its arguments and options, which are loaded when they are wanted. */
+  readonly define: (command: Command) => Promise<void>;
+  /** Names of the images on the node that begin with the prefix. */
+  readonly imageNames: (wanted: { root?: string | undefined; prefix: string }) => Promise<readonly string[]>;
+}
+
+/**
+ * What the shell may offer for the last of `words`, which can be empty. Looks at what the commands declare: the choices
+ * of options and arguments, arguments called `image`, `file` and `pod.yaml`, values called `dir` and `file`.
+ * @param words after the name of the program, up to the cursor
+ */
+export async function complete(
+  program: Command,
+  words: readonly string[],
+  sources: CompletionSources,
+): Promise<Completion> {
+  const current = words.at(-1) ?? '';
+  const place = await findPlace(program, words.slice(0, -1), sources);
+  const found = await candidatesAt(place, current, sources);
+  if (found.kind !== 'words') return found;
+  return { kind: 'words', candidates: found.candidates.filter(({ value }) => value.startsWith(current)) };
+}
+
+/** Where the cursor is. */
+interface Place {
+  readonly command: Command;
+  /** Of the command, before the cursor. */
+  readonly operands: readonly string[];
+  /** The option whose value comes next. */
+  readonly option: Option | undefined;
+  readonly onlyOperands: boolean;
+  /** `--root` so far. */
+  readonly root: string | undefined;
+}
+
+async function findPlace(program: Command, before: readonly string[], sources: CompletionSources): Promise<Place> {
+  let command = program;
+  let operands: string[] = [];
+  let option: Option | undefined;
+  let onlyOperands = false;
+  let root: string | undefined;
+  for (const word of before) {
+    if (option) {
+      if (option.long === '--root') root = word;
+      option = undefined;
+    } else if (word === '--' && !onlyOperands) {
+      onlyOperands = true;
+    } else if (word.startsWith('-') && !onlyOperands) {
+      option = optionsOf(command).find((known) => known.required && [known.short, known.long].includes(word));
+      if (word.startsWith('--root=')) root = word.slice('--root='.length);
+    } else {
+      const subcommand = command.commands.find((known) => known.name() === word);
+      if (subcommand) {
+        command = subcommand;
+        operands = [];
+        if (subcommand.parent === program) await sources.define(subcommand);
+      } else {
+        operands.push(word);
+      }
+    }
+  }
+  return { command, operands, option, onlyOperands, root };
+}
+
+async function candidatesAt(place: Place, current: string, sources: CompletionSources): Promise<Completion> {
+  const { command, operands, option, onlyOperands, root } = place;
+  if (option) return valuesOf(option.argChoices, option.flags);
+  if (current.startsWith('-') && !onlyOperands) {
+    return words(optionsOf(command).map(({ long, description }) => ({ value: long ?? '', description })));
+  }
+  if (command.commands.length > 0) {
+    const visible = command.createHelp().visibleCommands(command);
+    return words(visible.map((known) => ({ value: known.name(), description: known.description() })));
+  }
+  const argument = argumentAt(command, operands.length);
+  if (!argument) return words([]);
+  if (argument.name() !== 'image') return valuesOf(argument.argChoices, `<${argument.name()}>`);
+  const names = (await sources.imageNames({ root, prefix: current })).filter((name) => !operands.includes(name));
+  return words(names.map((value) => ({ value, description: '' })));
+}
+
+function valuesOf(choices: readonly string[] | undefined, flags: string): Completion {
+  if (choices) return words(choices.map((value) => ({ value, description: '' })));
+  if (flags.endsWith('<dir>')) return { kind: 'folders' };
+  return /<(?:file|pod\.yaml)>$/.test(flags) ? { kind: 'files' } : words([]);
+}
+
+function words(candidates: readonly Candidate[]): Completion {
+  return { kind: 'words', candidates };
+}
+
+function argumentAt(command: Command, index: number): Argument | undefined {
+  const last = command.registeredArguments.at(-1);
+  return command.registeredArguments[index] ?? (last?.variadic ? last : undefined);
+}
+
+/** Of the command and of the whole program. */
+function optionsOf(command: Command): Option[] {
+  const help = command.createHelp();
+  return [...help.visibleOptions(command), ...help.visibleGlobalOptions(command)];
+}

@@ -1,0 +1,113 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, Option } from 'commander';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { complete } from '../../../src/cli/completion/candidates.ts';
+import { completionScripts, shells } from '../../../src/cli/completion/scripts.ts';
+import { runLading } from '../../support/lading-process.ts';
+
+describe('candidates', () => {
+  test.each([
+    [[''], ['images', 'registry']],
+    [['im'], ['images']],
+    [
+      ['sail', ''],
+      ['images', 'registry'],
+    ],
+    [
+      ['images', '-'],
+      ['--output', '--help', '--root'],
+    ],
+    [
+      ['images', '-o', ''],
+      ['table', 'json'],
+    ],
+    [['images', '--output', 'j'], ['json']],
+    [
+      ['images', ''],
+      ['nginx:1.27 of node', 'alpine of node'],
+    ],
+    [
+      ['--root', '/n', 'images', ''],
+      ['nginx:1.27 of /n', 'alpine of /n'],
+    ],
+    [['--root=/n', 'images', 'al'], ['alpine of /n']],
+    [['images', 'alpine of node', ''], ['nginx:1.27 of node']],
+    [['images', '--', '-'], []],
+    [['registry', ''], ['serve']],
+    [
+      ['registry', 'serve', '--'],
+      ['--addr', '--help', '--root'],
+    ],
+    [['registry', 'serve', '--addr', ''], []],
+    [['registry', 'serve', 'x'], []],
+  ])('for %j', async (words, expected) => {
+    const completion = await complete(program(), words, sources);
+    expect(completion).toMatchObject({ kind: 'words' });
+    if (completion.kind === 'words') expect(completion.candidates.map(({ value }) => value)).toEqual(expected);
+  });
+
+  test('a directory is asked for with folders', async () => {
+    expect(await complete(program(), ['images', '--root', ''], sources)).toEqual({ kind: 'folders' });
+  });
+
+  const sources = {
+    define: async (command: Command) => {
+      if (command.name() === 'registry') command.helpCommand(false).command('serve').option('--addr <host:port>', '');
+      else command.argument('[image...]').addOption(new Option('-o, --output <format>', '').choices(['table', 'json']));
+    },
+    imageNames: async ({ root = 'node' }: { root?: string | undefined }) => [
+      `nginx:1.27 of ${root}`,
+      `alpine of ${root}`,
+    ],
+  };
+
+  function program(): Command {
+    const program = new Command('lading').helpCommand(false).option('--root <dir>', '');
+    program.configureHelp({ showGlobalOptions: true });
+    program.command('images');
+    program.command('registry');
+    return program;
+  }
+});
+
+test.each(shells)('lading completion %s prints the script', async (shell) => {
+  expect(await runLading(['completion', shell])).toEqual({ exitCode: 0, stdout: completionScripts[shell], stderr: '' });
+});
+
+test('another shell is wrong usage', async () => {
+  const { exitCode, stderr } = await runLading(['completion', 'tcsh']);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain('Allowed choices are bash, zsh, fish.');
+});
+
+const hasBash = spawnSync('bash', ['--version']).status === 0;
+test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-completion-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
+  writeFileSync(join(folder, 'lading'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 });
+  const lines = ['lading hist', 'lading images -o ', 'lading registry serve --', 'lading registry serve --addr=x:'];
+  const script = `
+    source <(lading completion bash)
+    for line in ${lines.map((line) => `'${line}'`).join(' ')}; do
+      COMP_LINE="$line" COMP_POINT=\${#line}
+      _lading
+      echo "\${COMPREPLY[*]}"
+    done`;
+  const { stdout, stderr } = spawnSync('bash', ['-c', script], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
+  });
+  expect(stderr).toBe('');
+  expect(stdout.split('\n')).toEqual([
+    'history',
+    'table wide json yaml',
+    '--addr --help --root --verbose --no-color --version',
+    '',
+    '',
+  ]);
+});
