@@ -1,0 +1,62 @@
+import type { KeyValue, LinuxContainerSecurityContext, NamespaceOption } from '../cri/messages.ts';
+import type { PullPolicy, RestartPolicy, RestartRule } from '../policy/index.ts';
+
+/** One pod, read from a manifest, with the defaults of the Kubernetes API filled in. */
+export interface Pod {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    /** Fresh each time a manifest is read: a pod that is run again is a new pod, as it is in a cluster. */
+    readonly uid: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly spec: PodSpec;
+  /** The object of the file that the pod comes from: the pod itself, or what has a pod template. */
+  readonly source: { readonly file: string; readonly kind: string; readonly name: string };
+  /** What the user should know before the pod runs, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface PodSpec {
+  readonly restartPolicy: RestartPolicy;
+  readonly terminationGracePeriodSeconds: number;
+  /** Empty when the pod uses the node's network: it then has the node's name. */
+  readonly hostname: string;
+  readonly namespaces: NamespaceOption;
+  /** Read for explanations; a pod that has some cannot be run yet. */
+  readonly initContainers: readonly PodContainer[];
+  readonly containers: readonly PodContainer[];
+}
+
+export interface PodContainer {
+  readonly name: string;
+  /** As written. */
+  readonly image: string;
+  readonly imagePullPolicy: PullPolicy;
+  /** Whether the manifest has the policy or the image's tag decided it. */
+  readonly pullPolicyOrigin: 'written' | 'defaulted';
+  /** The entrypoint array; `$(VAR)` not expanded. */
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly workingDir: string;
+  /** Fields of the pod already filled in, `$(VAR)` not expanded. */
+  readonly env: readonly KeyValue[];
+  /** The container's own, which goes before the pod's. */
+  readonly restartPolicy: RestartPolicy | undefined;
+  readonly restartPolicyRules: readonly RestartRule[];
+  readonly security: ContainerSecurity;
+}
+
+/** The security settings of pod and container, merged. */
+export interface ContainerSecurity {
+  /** What can be said before the image is known. */
+  readonly context: LinuxContainerSecurityContext;
+  /** Refuse to start as user 0, or as a user name that may be 0. */
+  readonly runAsNonRoot: boolean;
+}
+
+/** `name_namespace(uid)`, as the kubelet names pods in messages. */
+export function formatPod({ metadata }: Pod): string {
+  return `${metadata.name}_${metadata.namespace}(${metadata.uid})`;
+}
