@@ -1,0 +1,95 @@
+import type { ImageService, RuntimeService } from '../cri/services.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { LadingError } from '../lib/errors.ts';
+import { crashLoopBackOff } from '../policy/index.ts';
+import type { ImageDecision } from './container-starter.ts';
+import { ContainerWatch } from './container-watch.ts';
+import { EventRecorder, type KubeEvent } from './events.ts';
+import { ImageManager } from './image-manager.ts';
+import type { Pod } from './pod.ts';
+import type { ContainerOutput } from './pod-logs.ts';
+import type { SyncDependencies } from './pod-sync.ts';
+import { PodWorker, type StopOptions } from './pod-worker.ts';
+import type { PullerOptions } from './puller.ts';
+
+/** Called as things happen, one at a time; what they throw is not caught. */
+export interface AgentListeners {
+  readonly onEvent?: (event: KubeEvent) => void;
+  readonly onOutput?: (output: ContainerOutput) => void;
+  readonly onDecision?: (decision: ImageDecision) => void;
+}
+
+export interface AgentOptions extends AgentListeners {
+  readonly images: ImageService;
+  readonly runtime: RuntimeService;
+  /** Directory for the containers' logs: `<namespace>_<name>_<uid>/<container>/<attempt>.log` below it. */
+  readonly logRoot: string;
+  readonly clock?: Clock;
+  /** By default the kubelet's: one pull at a time, 5 a second with bursts of 10. */
+  readonly pulls?: PullerOptions;
+}
+
+/** Runs pods on one node: the kubelet, as far as images and containers are concerned. */
+export class Agent {
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #watch: ContainerWatch;
+  readonly #deps: SyncDependencies;
+  readonly #onOutput: AgentListeners['onOutput'];
+
+  constructor({ images, runtime, logRoot, clock = systemClock, pulls = {}, ...listeners }: AgentOptions) {
+    const events = new EventRecorder(() => clock.now(), listeners.onEvent ?? (() => {}));
+    this.#onOutput = listeners.onOutput;
+    this.#watch = new ContainerWatch(runtime, clock, (containerId) => this.#containerEnded(containerId));
+    this.#deps = {
+      images,
+      runtime,
+      imageManager: new ImageManager({ images, clock, events }, pulls),
+      events,
+      clock,
+      crashLoop: crashLoopBackOff(),
+      logRoot,
+      onDecision: listeners.onDecision ?? (() => {}),
+    };
+  }
+
+  /** @throws LadingError `ERR_LADING_POD_EXISTS` when the agent has a pod of that name in that namespace, or of that uid */
+  startPod(pod: Pod): PodWorker {
+    const { name, namespace, uid } = pod.metadata;
+    const existing = [...this.#workers.values()].find(
+      ({ pod: { metadata } }) => metadata.uid === uid || (metadata.name === name && metadata.namespace === namespace),
+    );
+    if (existing) {
+      throw new LadingError('ERR_LADING_POD_EXISTS', `the pod ${namespace}/${name} exists already`, {
+        hint: 'Stop it first, or give the new one another name.',
+      });
+    }
+    // Before the pod's first container, so that no end of a container goes unnoticed.
+    this.#watch.start();
+    const worker = new PodWorker(pod, { ...this.#deps, onOutput: this.#onOutput });
+    this.#workers.set(uid, worker);
+    return worker;
+  }
+
+  /** The pods that were started and not stopped, also those that have ended. */
+  pods(): readonly PodWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  /** Stops a pod and removes it; an unknown uid is no error. See `PodWorker.stop`. */
+  async stopPod(uid: string, options?: StopOptions): Promise<void> {
+    await this.#workers.get(uid)?.stop(options);
+    this.#workers.delete(uid);
+  }
+
+  /** Stops all pods, side by side, and then the agent. Calling it again with a shorter grace period hurries it up. */
+  async stop(options?: StopOptions): Promise<void> {
+    const outcomes = await Promise.allSettled([...this.#workers.keys()].map((uid) => this.stopPod(uid, options)));
+    await this.#watch.stop();
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure) throw failure.reason;
+  }
+
+  #containerEnded(containerId: string): void {
+    for (const worker of this.#workers.values()) if (worker.owns(containerId)) worker.wake();
+  }
+}

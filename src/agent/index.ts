@@ -1,0 +1,19 @@
+/**
+ * The agent: the kubelet's side of a node. It reads pod manifests, and for each start of each container decides by the
+ * pull policy which image runs, starts it, watches it and restarts it, with the kubelet's order, delays, events and
+ * texts. It reaches images and containers only through the two services of the CRI, never through a store or registry.
+ */
+export type { Clock } from '../lib/clock.ts';
+export { Agent, type AgentListeners, type AgentOptions } from './agent.ts';
+export type { WaitingState } from './container-record.ts';
+export type { ImageDecision } from './container-starter.ts';
+export type { LogStream } from './cri-log.ts';
+export { EventRecorder, type EventText, type KubeEvent } from './events.ts';
+export { type ImageEvaluation, ImageManager, type ImageRequest } from './image-manager.ts';
+export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
+export type { ContainerSecurity, Pod, PodContainer, PodSpec } from './pod.ts';
+export type { ContainerOutput } from './pod-logs.ts';
+export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
+export type { PodContainerStatus, PodStatus, TerminatedState } from './pod-status.ts';
+export type { PodWorker, StopOptions } from './pod-worker.ts';
+export type { PullerOptions } from './puller.ts';

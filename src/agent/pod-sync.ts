@@ -1,0 +1,268 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CriError } from '../cri/error.ts';
+import type { Container, ContainerStatus } from '../cri/messages.ts';
+import { debugLog } from '../lib/debug.ts';
+import { errorMessage } from '../lib/errors.ts';
+import { type Backoff, checkCrashLoop } from '../policy/index.ts';
+import { sandboxConfig } from './container-config.ts';
+import { type ContainerRecord, containerFacts, isRunning, newRecord } from './container-record.ts';
+import { type SandboxRef, type StarterDependencies, startContainer } from './container-starter.ts';
+import { containerFieldPath, type EventText } from './events.ts';
+import type { Pod } from './pod.ts';
+import { type PodActions, podActions, type SandboxFacts } from './pod-actions.ts';
+import type { PodLogs } from './pod-logs.ts';
+import { toMilliseconds } from './pod-status.ts';
+
+const log = debugLog('agent');
+
+export interface SyncDependencies extends Omit<StarterDependencies, 'onLog'> {
+  /** Shared by all pods. */
+  readonly crashLoop: Backoff;
+  /** Directory for the logs of all pods. */
+  readonly logRoot: string;
+}
+
+export interface SyncResult {
+  /** Nothing runs and nothing will be started again. */
+  readonly done: boolean;
+  /** Something that should run does not. */
+  readonly failed: boolean;
+  /** When the earliest of the delays between restarts ends; undefined when none is running. */
+  readonly retryAtMs: number | undefined;
+}
+
+/**
+ * Brings one pod nearer to what it should be: the kubelet's `SyncPod` for regular containers. Everything in it happens
+ * one after another, also the pulls of different containers.
+ * @see pull-policy.md 3
+ */
+export class PodSync {
+  readonly records: readonly ContainerRecord[];
+  readonly #pod: Pod;
+  readonly #deps: SyncDependencies;
+  readonly #logs: PodLogs;
+  readonly #logDirectory: string;
+  /** Oldest first; the last one is where containers are started. */
+  #sandboxes: readonly SandboxRef[] = [];
+  /** Sandboxes that had containers when they were last listed. */
+  #occupied: ReadonlySet<string> = new Set();
+
+  constructor(pod: Pod, deps: SyncDependencies, logs: PodLogs) {
+    this.#pod = pod;
+    this.#deps = deps;
+    this.#logs = logs;
+    const { namespace, name, uid } = pod.metadata;
+    this.#logDirectory = join(deps.logRoot, `${namespace}_${name}_${uid}`);
+    this.records = pod.spec.containers.map(newRecord);
+  }
+
+  /** @throws the signal's reason when the pod is stopped meanwhile */
+  async sync(signal: AbortSignal): Promise<SyncResult> {
+    let actions: PodActions;
+    try {
+      await this.refresh();
+      actions = podActions({
+        restartPolicy: this.#pod.spec.restartPolicy,
+        sandbox: await this.#sandboxFacts(),
+        containers: this.records.map(containerFacts),
+      });
+    } catch (error) {
+      this.#event({ type: 'Warning', reason: 'FailedSync', message: `error determining status: ${criText(error)}` });
+      return { done: false, failed: true, retryAtMs: undefined };
+    }
+    if (!(await this.#prepareSandbox(actions))) return { done: false, failed: true, retryAtMs: undefined };
+    if (actions.containersToStart.length === 0) {
+      await this.#prune();
+      return { done: actions.killPod, failed: false, retryAtMs: undefined };
+    }
+    const result = await this.#startAll(
+      actions.containersToStart.map((index) => this.records[index]!),
+      signal,
+    );
+    await this.#prune();
+    return result;
+  }
+
+  /** Asks the runtime what became of the pod's containers, and reads the logs of those that have ended. */
+  async refresh(): Promise<void> {
+    const all = await this.#deps.runtime.listContainers();
+    const own = all.filter(({ labels }) => labels['io.kubernetes.pod.uid'] === this.#pod.metadata.uid);
+    this.#occupied = new Set(own.map(({ podSandboxId }) => podSandboxId));
+    for (const record of this.records) {
+      const instances = own
+        .filter(({ metadata }) => metadata.name === record.container.name)
+        .toSorted((a, b) => b.metadata.attempt - a.metadata.attempt);
+      const statuses = await Promise.all(instances.map((instance) => this.#statusOf(record, instance)));
+      record.instances = statuses.filter((status) => status !== undefined);
+      record.nextAttempt = Math.max(record.nextAttempt, (instances[0]?.metadata.attempt ?? -1) + 1);
+    }
+  }
+
+  /** Stops all containers that run, side by side, each with an event. */
+  async stopContainers(gracePeriodSeconds: number): Promise<void> {
+    const running = this.records.filter(({ instances }) => isRunning(instances[0]));
+    await allOrFirstError(running.map((record) => this.stopContainer(record, gracePeriodSeconds)));
+  }
+
+  /** Stops the newest instance of one container. */
+  async stopContainer(
+    { container, instances }: ContainerRecord,
+    gracePeriodSeconds: number,
+    message = `Stopping container ${container.name}`,
+  ): Promise<void> {
+    this.#event({ type: 'Normal', reason: 'Killing', message }, containerFieldPath(container.name));
+    await this.#deps.runtime.stopContainer(instances[0]!.id, gracePeriodSeconds);
+  }
+
+  /** Ends what is left in the pod's sandboxes, without grace. */
+  async stopSandboxes(): Promise<void> {
+    await allOrFirstError(this.#sandboxes.map(({ id }) => this.#deps.runtime.stopPodSandbox(id)));
+  }
+
+  /** Removes the pod's sandboxes and containers. What they have logged stays. */
+  async removeSandboxes(): Promise<void> {
+    await allOrFirstError(this.#sandboxes.map(({ id }) => this.#deps.runtime.removePodSandbox(id)));
+    this.#sandboxes = [];
+  }
+
+  /** Makes the sandbox ready for its containers; false when that failed. */
+  async #prepareSandbox({ killPod, createSandbox, attempt }: PodActions): Promise<boolean> {
+    if (killPod && this.#sandboxes.length > 0 && !(await this.#killPod({ createSandbox }))) return false;
+    if (!createSandbox) return true;
+    const config = sandboxConfig(this.#pod, attempt, this.#logDirectory);
+    try {
+      await mkdir(this.#logDirectory, { recursive: true });
+      const { podSandboxId } = await this.#deps.runtime.runPodSandbox(config);
+      this.#sandboxes = [...this.#sandboxes, { id: podSandboxId, config }];
+      return true;
+    } catch (error) {
+      const message = `Failed to create pod sandbox: ${criText(error)}`;
+      this.#event({ type: 'Warning', reason: 'FailedCreatePodSandBox', message });
+      return false;
+    }
+  }
+
+  async #killPod({ createSandbox }: { createSandbox: boolean }): Promise<boolean> {
+    if (createSandbox) {
+      const message = 'Pod sandbox changed, it will be killed and re-created.';
+      this.#event({ type: 'Normal', reason: 'SandboxChanged', message });
+    }
+    try {
+      await this.stopContainers(minimumGraceSeconds(this.#pod));
+      await this.stopSandboxes();
+      await this.refresh();
+      return true;
+    } catch (error) {
+      this.#event({ type: 'Warning', reason: 'FailedKillPod', message: `error killing pod: ${criText(error)}` });
+      return false;
+    }
+  }
+
+  async #startAll(records: readonly ContainerRecord[], signal: AbortSignal): Promise<SyncResult> {
+    let failed = false;
+    let retryAtMs: number | undefined;
+    for (const record of records) {
+      signal.throwIfAborted();
+      if (record.instances[0]?.state === 'CONTAINER_UNKNOWN') {
+        const message = 'Container is in unknown state, try killing it before restart';
+        await this.stopContainer(record, minimumGraceSeconds(this.#pod), message);
+      }
+      const exited = record.instances.find(({ state }) => state === 'CONTAINER_EXITED');
+      const wait = checkCrashLoop(this.#deps.crashLoop, {
+        pod: this.#pod.metadata,
+        container: record.container,
+        lastExitMs: exited && toMilliseconds(exited.finishedAt),
+        atMs: this.#deps.clock.now(),
+      });
+      if (wait) {
+        this.#deps.events.record(this.#pod, containerFieldPath(record.container.name), wait.event);
+        record.waiting = { reason: wait.error, message: wait.message };
+        retryAtMs = Math.min(retryAtMs ?? wait.retryAtMs, wait.retryAtMs);
+        failed = true;
+        continue;
+      }
+      const onLog = (id: string, container: string, path: string) => this.#logs.follow(id, container, path);
+      const deps = { ...this.#deps, onLog };
+      const started = await startContainer(deps, { pod: this.#pod, record, sandbox: this.#sandboxes.at(-1)!, signal });
+      failed ||= !started;
+    }
+    return { done: false, failed, retryAtMs };
+  }
+
+  /** Of each container the newest dead instance stays, for its status and its log; older ones go, as in the kubelet. */
+  async #prune(): Promise<void> {
+    for (const record of this.records) {
+      const dead = record.instances.filter((instance) => !isRunning(instance));
+      for (const instance of dead.slice(1)) {
+        await this.#attempt(`remove dead container ${instance.id}`, async () => {
+          await this.#deps.runtime.removeContainer(instance.id);
+          await this.#logs.close(instance.id);
+          if (instance.logPath) await rm(instance.logPath, { force: true });
+          record.instances = record.instances.filter(({ id }) => id !== instance.id);
+        });
+      }
+    }
+    for (const { id } of this.#sandboxes.slice(0, -1).filter((sandbox) => !this.#occupied.has(sandbox.id))) {
+      await this.#attempt(`remove dead sandbox ${id}`, async () => {
+        await this.#deps.runtime.removePodSandbox(id);
+        this.#sandboxes = this.#sandboxes.filter((sandbox) => sandbox.id !== id);
+      });
+    }
+  }
+
+  /** Tidying that the next sync tries again when it fails. */
+  async #attempt(what: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      log('cannot %s: %s', what, errorMessage(error));
+    }
+  }
+
+  #event(event: EventText, fieldPath?: string): void {
+    this.#deps.events.record(this.#pod, fieldPath, event);
+  }
+
+  async #statusOf(record: ContainerRecord, { id }: Container): Promise<ContainerStatus | undefined> {
+    const known = record.instances.find((instance) => instance.id === id);
+    if (known?.state === 'CONTAINER_EXITED') return known;
+    try {
+      const status = await this.#deps.runtime.containerStatus(id);
+      if (status.state === 'CONTAINER_EXITED') await this.#logs.drain(id);
+      return status;
+    } catch (error) {
+      if (error instanceof CriError && error.status === 'NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
+  async #sandboxFacts(): Promise<SandboxFacts | undefined> {
+    const sandbox = this.#sandboxes.at(-1);
+    if (!sandbox) return undefined;
+    const { attempt } = sandbox.config.metadata;
+    try {
+      const { state } = await this.#deps.runtime.podSandboxStatus(sandbox.id);
+      return { ready: state === 'SANDBOX_READY', attempt };
+    } catch (error) {
+      if (error instanceof CriError && error.status === 'NOT_FOUND') return { ready: false, attempt };
+      throw error;
+    }
+  }
+}
+
+/** The kubelet gives every container at least two seconds to end by itself. */
+export function minimumGraceSeconds(pod: Pod): number {
+  return Math.max(2, pod.spec.terminationGracePeriodSeconds);
+}
+
+function criText(error: unknown): string {
+  return error instanceof CriError ? error.toString() : errorMessage(error);
+}
+
+/** Waits for all, so that one failure keeps nothing else from being done; then throws the first. */
+async function allOrFirstError(tasks: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(tasks);
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failure) throw failure.reason;
+}
