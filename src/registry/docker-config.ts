@@ -1,0 +1,161 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { type AskHelper, credentialFromHelper } from './credential-helper.ts';
+import type { Credential, CredentialSource } from './credentials.ts';
+
+/** A parsed docker `config.json`: each `auths` entry is a credential, possibly an empty one. */
+interface DockerConfig {
+  readonly auths: ReadonlyMap<string, Omit<Credential, 'origin'>>;
+  readonly credHelpers: ReadonlyMap<string, string>;
+  readonly credsStore: string;
+}
+
+export interface DockerConfigLookup {
+  /** Text of `config.json`; empty when there is none. */
+  readonly config: string;
+  /** Name of that file, for messages. */
+  readonly file: string;
+  /** The registry of a reference. */
+  readonly registry: string;
+  /** Value of the environment variable `DOCKER_AUTH_CONFIG`. */
+  readonly environmentConfig?: string | undefined;
+  readonly askHelper?: AskHelper | undefined;
+}
+
+const dockerHubKey = 'https://index.docker.io/v1/';
+
+/**
+ * The credentials that the docker command line would use: `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`,
+ * with its credential helpers, and `DOCKER_AUTH_CONFIG`. Read anew for each question.
+ */
+export function dockerConfigCredentials(environment: NodeJS.ProcessEnv = process.env): CredentialSource {
+  return async (registry) => {
+    const file = path.join(environment.DOCKER_CONFIG || path.join(homedir(), '.docker'), 'config.json');
+    const config = await readConfig(file);
+    const environmentConfig = environment.DOCKER_AUTH_CONFIG;
+    const credential = await findDockerCredential({ config, file, registry, environmentConfig });
+    return credential ? [credential] : [];
+  };
+}
+
+/**
+ * @throws LadingError `ERR_LADING_CREDENTIALS_CONFIG_INVALID` when the file cannot be used, even if the fault is in the
+ *   entry of another registry; the codes of `credentialFromHelper`
+ * @see registry.md 4.1
+ */
+export async function findDockerCredential(lookup: DockerConfigLookup): Promise<Credential | undefined> {
+  const { registry, file } = lookup;
+  const key = registry === 'docker.io' || registry === 'index.docker.io' ? dockerHubKey : registry;
+  const fromEnvironment = environmentAuths(lookup.environmentConfig).get(key);
+  if (fromEnvironment) return { ...fromEnvironment, origin: 'DOCKER_AUTH_CONFIG' };
+  const config = parseDockerConfig(lookup.config, file);
+  const helper = config.credHelpers.get(key) ?? config.credsStore;
+  if (helper !== '') return credentialFromHelper(helper, key, lookup.askHelper);
+  const entry = config.auths.get(key) ?? [...config.auths].find(([name]) => hostOfKey(name) === key)?.[1];
+  if (!entry || Object.keys(entry).length === 0) return undefined;
+  return { ...entry, origin: `docker config.json (${file})` };
+}
+
+async function readConfig(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return '';
+    throw configInvalid(file, `cannot be read: ${errorMessage(error)}`);
+  }
+}
+
+function parseDockerConfig(text: string, file: string): DockerConfig {
+  if (text.trim() === '') return { auths: new Map(), credHelpers: new Map(), credsStore: '' };
+  try {
+    const { auths, credHelpers, credsStore } = objectOf(parseJson(text), 'the file');
+    return {
+      auths: mapOf(auths, 'auths', (entry, name) => parseEntry(objectOf(entry, name), name)),
+      credHelpers: mapOf(credHelpers, 'credHelpers', (helper, name) => textOf(helper, name)),
+      credsStore: textOf(credsStore, 'credsStore'),
+    };
+  } catch (error) {
+    throw configInvalid(file, errorMessage(error));
+  }
+}
+
+/** An environment configuration that is not exactly `{auths: {KEY: {auth}}}` is ignored, as docker does, with a warning. */
+function environmentAuths(text: string | undefined): ReadonlyMap<string, Omit<Credential, 'origin'>> {
+  if (text === undefined || text === '') return new Map();
+  try {
+    const { auths, ...others } = objectOf(parseJson(text), 'the value');
+    if (Object.keys(others).length > 0) throw new Error(`only auths is allowed in it, not ${Object.keys(others)[0]}`);
+    return mapOf(auths, 'auths', (value, name) => {
+      const entry = objectOf(value, name);
+      if (Object.keys(entry).some((field) => field !== 'auth')) throw new Error(`only auth is allowed in ${name}`);
+      return parseEntry(entry, name);
+    });
+  } catch (error) {
+    process.emitWarning(`DOCKER_AUTH_CONFIG is ignored: ${errorMessage(error)}`, { code: 'LADING_DOCKER_AUTH_CONFIG' });
+    return new Map();
+  }
+}
+
+function parseEntry(entry: Record<string, unknown>, name: string): Omit<Credential, 'origin'> {
+  const auth = textOf(entry.auth, name);
+  const pair =
+    auth === ''
+      ? { username: textOf(entry.username, name), password: textOf(entry.password, name) }
+      : decodeAuth(auth, name);
+  const identityToken = textOf(entry.identitytoken, name);
+  const registryToken = textOf(entry.registrytoken, name);
+  return {
+    ...(pair.username !== '' && { username: pair.username }),
+    ...(pair.password !== '' && { password: pair.password }),
+    ...(identityToken !== '' && { identityToken }),
+    ...(registryToken !== '' && { registryToken }),
+  };
+}
+
+function decodeAuth(auth: string, name: string): { username: string; password: string } {
+  const base64 = auth.replace(/[\r\n]/g, '');
+  if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
+    throw new Error(`the auth of ${JSON.stringify(name)} is not base64`);
+  }
+  const decoded = Buffer.from(base64, 'base64').toString('utf8');
+  const colon = decoded.indexOf(':');
+  if (colon < 1) throw new Error(`the auth of ${JSON.stringify(name)} is not USER:PASSWORD in base64`);
+  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
+}
+
+/** `https://host/v1/` and `host/path` are old spellings of `host`. */
+function hostOfKey(key: string): string {
+  return key.replace(/^https?:\/\//, '').replace(/\/.*$/s, '');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('it is not JSON'); // V8's message quotes the text, which holds secrets
+  }
+}
+
+function objectOf(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new Error(`${what} is not an object`);
+}
+
+function mapOf<T>(value: unknown, what: string, read: (value: unknown, name: string) => T): ReadonlyMap<string, T> {
+  const entries = value === undefined || value === null ? [] : Object.entries(objectOf(value, what));
+  return new Map(entries.map(([name, entry]) => [name, read(entry, name)]));
+}
+
+function textOf(value: unknown, what: string): string {
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'string') return value;
+  throw new Error(`${what} holds something else than text`);
+}
+
+function configInvalid(file: string, reason: string): LadingError {
+  return new LadingError('ERR_LADING_CREDENTIALS_CONFIG_INVALID', `Cannot use ${file} for credentials: ${reason}`, {
+    hint: 'Correct the file, or remove it to go on without credentials.',
+  });
+}

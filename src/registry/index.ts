@@ -1,0 +1,18 @@
+/**
+ * The OCI distribution client: resolves references, fetches and pushes manifests and blobs, with authentication,
+ * retries and redirects. It promises that what it calls verified was hashed, that a credential reaches only the
+ * registry that it was found for, and that no secret appears in an error, a record or a log. It never writes to the
+ * disk, never decides whether to pull, and never speaks plain http to another machine's registry.
+ */
+export type { BlobDownload, DownloadOptions } from './blob-download.ts';
+export type { ReadBlobOptions } from './blob-read.ts';
+export type { BlobSource, UploadOptions } from './blob-upload.ts';
+export { RegistryClient, type RegistryClientOptions } from './client.ts';
+export type { TlsOptions } from './connector.ts';
+export type { Credential, CredentialSource } from './credentials.ts';
+export { dockerConfigCredentials } from './docker-config.ts';
+export { type FetchedManifest, maxManifestBytes, type ResolvedManifest } from './manifests.ts';
+export { isUnreachable, RegistryError, type RegistryErrorData, type RegistryErrorKind } from './registry-error.ts';
+export type { CallOptions } from './requester.ts';
+export type { RetryOptions } from './retry.ts';
+export type { RequestKind, RequestRecord, Timeouts } from './transport.ts';

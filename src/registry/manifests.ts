@@ -1,0 +1,206 @@
+import { LadingError } from '../lib/errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { type Digest, digestAlgorithm, digestOf, isDigest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { bareMediaType, isIndexType, isManifestType, manifestAccept } from '../oci/media-types.ts';
+import type { Reference } from '../oci/reference.ts';
+import { bytesWithDigest, codingOf, decodedBytes } from './content-coding.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { CallOptions, RegistryRequest, RegistryResponse, Requester } from './requester.ts';
+import { repositoryScope } from './scope.ts';
+import { contentError, faultError } from './status-error.ts';
+import { headerOf } from './transport.ts';
+import { TransportFault } from './transport-fault.ts';
+
+export interface ResolvedManifest {
+  readonly descriptor: Descriptor;
+  /** From the question to the answer, authentication included. */
+  readonly responseMs: number;
+  /** The verified manifest, where it had to be fetched to resolve; it need not be fetched again. */
+  readonly content?: Uint8Array;
+}
+
+export interface FetchedManifest {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+}
+
+/** What the distribution specification lets everybody rely on. @see registry.md 6.3 */
+export const maxManifestBytes = 4 * 1024 * 1024;
+
+/**
+ * HEAD, which is short and which Docker Hub does not count as a pull; GET where HEAD fails or does not tell enough,
+ * and for a digest.
+ * @see registry.md 6.1
+ */
+export async function resolveManifest(
+  requester: Requester,
+  endpoint: Endpoint,
+  reference: Reference,
+  options: CallOptions,
+): Promise<ResolvedManifest> {
+  const startedAt = performance.now();
+  const elapsed = () => performance.now() - startedAt;
+  if (reference.digest !== undefined) {
+    const { digest } = reference;
+    const { bytes, mediaType } = await fetchManifest(requester, endpoint, reference, digest, options);
+    return { descriptor: { mediaType, digest, size: bytes.length }, responseMs: elapsed(), content: bytes };
+  }
+  const head = await requester.send(endpoint, { ...manifestRequest('HEAD', reference), accept: headStatuses }, options);
+  const responseMs = elapsed();
+  const descriptor = head.status === 200 ? describedBy(head) : undefined;
+  if (descriptor) {
+    if (descriptor.size > maxManifestBytes) throw tooLarge(head);
+    return { descriptor, responseMs };
+  }
+  const response = await requester.send(endpoint, manifestRequest('GET', reference), options);
+  const received = await readManifest(response);
+  const bytes = encodedOf(received, response) ?? received;
+  const mediaType = mediaTypeOf(bytes, response);
+  return {
+    descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length },
+    responseMs: elapsed(),
+    content: bytes,
+  };
+}
+
+/** @throws RegistryError; LadingError `ERR_LADING_MANIFEST_INVALID`, `ERR_LADING_MANIFEST_SCHEMA1` */
+export async function fetchManifest(
+  requester: Requester,
+  endpoint: Endpoint,
+  reference: Reference,
+  digest: Digest,
+  options: CallOptions,
+): Promise<FetchedManifest> {
+  const request = manifestRequest('GET', { ...reference, digest });
+  const response = await requester.send(endpoint, request, options);
+  const received = await readManifest(response);
+  const coding = codingOf(headerOf(response, 'content-encoding'));
+  const bytes = bytesWithDigest(received, digest, coding, maxManifestBytes);
+  if (!bytes) {
+    const actual = digestOf(received, digestAlgorithm(digest));
+    throw contentError('digest-mismatch', response.asked, `its content has the digest ${actual}`, mismatchHint);
+  }
+  return { bytes, mediaType: mediaTypeOf(bytes, response) };
+}
+
+/** The digest of what the registry has now; a registry that stored something else is an error. */
+export async function pushManifest(
+  requester: Requester,
+  endpoint: Endpoint,
+  reference: Reference,
+  manifest: FetchedManifest,
+  options: CallOptions,
+): Promise<Digest> {
+  const { bytes, mediaType } = manifest;
+  const digest = digestOf(bytes, reference.digest && digestAlgorithm(reference.digest));
+  const { repository } = reference;
+  const response = await requester.send(
+    endpoint,
+    {
+      ...manifestRequest('PUT', reference.digest === undefined ? reference : { ...reference, digest }),
+      headers: { 'content-type': mediaType },
+      body: { length: bytes.length, open: () => bytes },
+      scopes: [repositoryScope(repository, 'pull', 'push')],
+      accept: [200, 201, 202],
+    },
+    options,
+  );
+  await response.body.discard();
+  const stored = headerOf(response, 'docker-content-digest');
+  const comparable = stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(digest);
+  if (comparable && stored !== digest) {
+    throw contentError('digest-mismatch', response.asked, `stored ${stored} where ${digest} was sent`, mismatchHint);
+  }
+  return digest;
+}
+
+/** Deletes a tag, or a manifest with all its tags; false when there was none. @see registry.md 10.5 */
+export async function deleteManifest(
+  requester: Requester,
+  endpoint: Endpoint,
+  reference: Reference,
+  options: CallOptions,
+): Promise<boolean> {
+  const response = await requester.send(
+    endpoint,
+    {
+      ...manifestRequest('DELETE', reference),
+      scopes: [repositoryScope(reference.repository, 'delete')],
+      scopeRule: 'as-demanded',
+      accept: [200, 202, 204, 404],
+    },
+    options,
+  );
+  if (response.status === 404) return false;
+  await response.body.discard();
+  return true;
+}
+
+/**
+ * What a HEAD may say without being the last word: it has no body to explain itself, and some registries do not
+ * implement it.
+ */
+const headStatuses = [200, 400, 403, 404, 405, 501];
+const mismatchHint = 'The registry, or something between here and it, changes or damages content.';
+
+function manifestRequest(method: RegistryRequest['method'], reference: Reference): RegistryRequest {
+  const { repository, digest, tag = 'latest' } = reference;
+  return {
+    method,
+    target: `/${repository}/manifests/${digest ?? tag}`,
+    headers: { accept: manifestAccept.join(', ') },
+    kind: 'manifest',
+    what: `the manifest ${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`,
+    scopes: [repositoryScope(repository, 'pull')],
+    accept: [200],
+    repeatable: true,
+  };
+}
+
+function describedBy(head: RegistryResponse): Descriptor | undefined {
+  const mediaType = bareMediaType(headerOf(head, 'content-type') ?? '');
+  const digest = headerOf(head, 'docker-content-digest');
+  const length = headerOf(head, 'content-length');
+  if (!isIndexType(mediaType) && !isManifestType(mediaType)) return undefined;
+  if (digest === undefined || !isDigest(digest) || length === undefined || !/^\d+$/.test(length)) return undefined;
+  if (codingOf(headerOf(head, 'content-encoding')) !== undefined) return undefined; // its length is another one
+  return { mediaType, digest, size: Number(length) };
+}
+
+async function readManifest(response: RegistryResponse): Promise<Uint8Array> {
+  try {
+    const { bytes, complete } = await response.body.read(maxManifestBytes);
+    if (!complete) throw tooLarge(response);
+    return bytes;
+  } catch (error) {
+    if (error instanceof TransportFault) throw faultError(response.asked, error);
+    throw error;
+  }
+}
+
+/** What a tag's answer decodes to; the digest header is not trusted, but tells whether decoding is needed. */
+function encodedOf(received: Uint8Array, response: RegistryResponse): Uint8Array | undefined {
+  const coding = codingOf(headerOf(response, 'content-encoding'));
+  return headerOf(response, 'docker-content-digest') === digestOf(received)
+    ? undefined
+    : decodedBytes(received, coding, maxManifestBytes);
+}
+
+function mediaTypeOf(bytes: Uint8Array, response: RegistryResponse): string {
+  try {
+    return parseManifest(bytes, headerOf(response, 'content-type')).mediaType;
+  } catch (error) {
+    if (!(error instanceof LadingError)) throw error;
+    const { what, registry } = response.asked;
+    throw new LadingError(error.code, `${what} of registry ${registry}: ${error.message}`, {
+      hint: error.hint,
+      cause: error,
+      data: error.data,
+    });
+  }
+}
+
+function tooLarge({ asked }: RegistryResponse) {
+  return contentError('too-large', asked, `it is larger than ${maxManifestBytes} bytes, the limit for manifests`);
+}

@@ -1,0 +1,159 @@
+import { Authenticator, type AuthorizedCall, type Outcome } from './authenticator.ts';
+import { type CredentialStore, originsOf } from './credential-store.ts';
+import type { Credential } from './credentials.ts';
+import type { Endpoint } from './endpoint.ts';
+import { type FollowedResponse, follow } from './redirect.ts';
+import { RegistryError } from './registry-error.ts';
+import { maxRetryAfterMs, type Retrier } from './retry.ts';
+import { type Asked, faultError, statusError } from './status-error.ts';
+import type { TokenCache } from './token-cache.ts';
+import type { HttpRequest, Transport } from './transport.ts';
+import { TransportFault } from './transport-fault.ts';
+
+export interface RegistryRequest {
+  readonly method: HttpRequest['method'];
+  /** Below the root of the API: `/team/app/manifests/1.0`, with a query; or a whole URL that the registry gave. */
+  readonly target: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: HttpRequest['body'];
+  readonly kind: HttpRequest['kind'];
+  /** What is asked for, in messages: `the manifest team/app:1.0`. */
+  readonly what: string;
+  readonly scopes: readonly string[];
+  readonly scopeRule?: AuthorizedCall['scopeRule'];
+  /** Statuses that the caller can use; all others are errors. */
+  readonly accept: readonly number[];
+  /** Whether sending it twice does no more than sending it once. */
+  readonly repeatable: boolean;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** For this call, tried in order, instead of what the client's source knows; an empty list means anonymous. */
+  readonly credentials?: readonly Credential[];
+}
+
+/** An accepted answer, with the context for errors that show in its body. */
+export interface RegistryResponse extends FollowedResponse {
+  readonly asked: Asked;
+}
+
+export interface RequesterOptions {
+  readonly transport: Transport;
+  readonly retrier: Retrier;
+  readonly tokens: TokenCache;
+  readonly credentials: CredentialStore;
+}
+
+/** Sends requests to an endpoint: with retries, authentication and redirects, until an answer is accepted or final. */
+export class Requester {
+  readonly #transport: Transport;
+  readonly #retrier: Retrier;
+  readonly #authenticator: Authenticator;
+
+  constructor({ transport, retrier, tokens, credentials }: RequesterOptions) {
+    this.#transport = transport;
+    this.#retrier = retrier;
+    const ping = (endpoint: Endpoint, signal: AbortSignal | undefined) => this.#exchange(endpoint, pingRequest, signal);
+    this.#authenticator = new Authenticator({ tokens, credentials, ping });
+  }
+
+  get retrier(): Retrier {
+    return this.#retrier;
+  }
+
+  /** @throws RegistryError; LadingError of the credential source; the signal's reason when it is aborted */
+  async send(endpoint: Endpoint, request: RegistryRequest, options: CallOptions = {}): Promise<RegistryResponse> {
+    const { signal, credentials } = options;
+    const { scopes, scopeRule = 'union' } = request;
+    const call: AuthorizedCall = { endpoint, scopes, scopeRule, credentials, signal };
+    const attempts = request.repeatable ? this.#retrier.attempts : 1;
+    let outcome: Outcome | undefined;
+    const askedSoFar = (): Asked => ({
+      registry: endpoint.registry,
+      whom: `registry ${endpoint.registry}`,
+      what: request.what,
+      credentials: originsOf(outcome?.offered ?? []),
+    });
+    let reply: FollowedResponse;
+    try {
+      reply = await this.#retrier.run({ host: endpoint.host, attempts, signal }, async () => {
+        outcome = await this.#authenticator.run(call, (authorization) =>
+          this.#exchange(endpoint, request, signal, authorization),
+        );
+        return outcome.reply;
+      });
+    } catch (error) {
+      if (error instanceof TransportFault) throw faultError(askedSoFar(), error);
+      throw error;
+    }
+    const asked = askedSoFar();
+    if (request.accept.includes(reply.status)) return { ...reply, asked };
+    throw this.#refused(reply, asked, outcome?.authorization);
+  }
+
+  /** With one more try at the registry when a storage host refuses: its signed URL has expired. */
+  async #exchange(
+    endpoint: Endpoint,
+    request: Exchangeable,
+    signal: AbortSignal | undefined,
+    authorization?: string,
+  ): Promise<FollowedResponse> {
+    const url = urlOf(endpoint, request.target);
+    // A registry may name another host for the rest of an upload: that host is shown nothing.
+    const elsewhere = url.host !== urlOf(endpoint, '/').host;
+    const http: HttpRequest = {
+      method: request.method,
+      url,
+      headers: request.headers ?? {},
+      body: request.body,
+      kind: request.kind,
+      registry: endpoint.registry,
+      certificates: endpoint.skipVerify && !elsewhere ? 'unverified' : 'verified',
+      httpFallback: endpoint.httpFallback && !elsewhere,
+      signal,
+    };
+    const send = async (): Promise<FollowedResponse> => {
+      const reply = await follow(this.#transport, http, elsewhere ? undefined : authorization);
+      return { ...reply, foreign: reply.foreign || elsewhere };
+    };
+    const reply = await send();
+    return reply.foreign && (reply.status === 401 || reply.status === 403) ? send() : reply;
+  }
+
+  #refused(reply: FollowedResponse, asked: Asked, authorization: string | undefined): RegistryError {
+    const retryAfterMs = this.#retrier.retryAfterMs(reply);
+    const whom = reply.foreign ? `${reply.url.host}, where ${asked.whom} redirects to,` : asked.whom;
+    // A storage host was shown no credentials, whatever the registry was shown.
+    const credentials = reply.foreign ? [] : asked.credentials;
+    const secrets = authorization === undefined ? [] : secretsIn(authorization);
+    const error = statusError({ ...asked, whom, credentials }, reply, { retryAfterMs, secrets });
+    if (retryAfterMs === undefined || retryAfterMs <= maxRetryAfterMs) return error;
+    const { kind, unreachable: _, ...data } = error.data;
+    const message = `${error.message}; it asks to wait ${Math.ceil(retryAfterMs / 1000)} s`;
+    return new RegistryError(kind, message, data, { hint: error.hint });
+  }
+}
+
+type Exchangeable = Pick<RegistryRequest, 'method' | 'target' | 'headers' | 'body' | 'kind'>;
+
+const pingRequest: Exchangeable = { method: 'GET', target: '/', kind: 'ping' };
+
+function urlOf({ registry, scheme, host, path }: Endpoint, target: string | URL): URL {
+  if (target instanceof URL) return target;
+  const text = `${scheme}://${host}${path}${target}`;
+  if (URL.canParse(text)) return new URL(text);
+  throw new RegistryError(
+    'no-such-host',
+    `${JSON.stringify(host)} is not an address that can be asked`,
+    { registry },
+    { hint: 'A registry is HOST or HOST:PORT, with a port up to 65535.' },
+  );
+}
+
+function secretsIn(authorization: string): string[] {
+  const secret = authorization.slice(authorization.indexOf(' ') + 1);
+  if (!authorization.startsWith('Basic ')) return [secret];
+  const pair = Buffer.from(secret, 'base64').toString('utf8');
+  return [secret, pair.slice(pair.indexOf(':') + 1)];
+}

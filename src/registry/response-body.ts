@@ -1,0 +1,66 @@
+import type { Dispatcher } from 'undici';
+import { transportFault } from './transport-fault.ts';
+
+export interface ResponseBodyOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Called once, with the bytes received, when the body has ended, was cut, or was given up. */
+  readonly onEnd: (bytes: number) => void;
+}
+
+/** The raw bytes of an answer. Read it once, in one of the three ways; what is not read holds its connection. */
+export class ResponseBody implements AsyncIterable<Uint8Array> {
+  readonly #stream: Dispatcher.ResponseData['body'];
+  readonly #signal: AbortSignal | undefined;
+  readonly #onEnd: (bytes: number) => void;
+  #bytes = 0;
+  #ended = false;
+
+  constructor(stream: Dispatcher.ResponseData['body'], { signal, onEnd }: ResponseBodyOptions) {
+    this.#stream = stream;
+    this.#signal = signal;
+    this.#onEnd = onEnd;
+    stream.on('error', () => {}); // reported where the body is read; nobody may be reading
+    stream.once('close', () => this.#end());
+  }
+
+  /** @throws TransportFault when the body is cut or stops; the signal's reason when it is aborted */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      for await (const chunk of this.#stream as AsyncIterable<Uint8Array>) {
+        this.#bytes += chunk.byteLength;
+        yield chunk;
+      }
+    } catch (error) {
+      this.#signal?.throwIfAborted();
+      throw transportFault(error);
+    } finally {
+      this.#end();
+    }
+  }
+
+  /** Reads at most `maxBytes`; `complete` is false when there was more, which is not read. */
+  async read(maxBytes: number): Promise<{ bytes: Buffer; complete: boolean }> {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of this) {
+      chunks.push(chunk);
+      size += chunk.byteLength;
+      if (size > maxBytes) return { bytes: Buffer.concat(chunks).subarray(0, maxBytes), complete: false };
+    }
+    return { bytes: Buffer.concat(chunks), complete: true };
+  }
+
+  /** Reads a short rest, so that the connection can be used again. */
+  async discard(): Promise<void> {
+    await this.read(maxDiscardedBytes);
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnd(this.#bytes);
+  }
+}
+
+/** A longer body costs more than a new connection. */
+const maxDiscardedBytes = 64 * 1024;

@@ -1,0 +1,215 @@
+import { channel } from 'node:diagnostics_channel';
+import type { LookupFunction } from 'node:net';
+import { Readable } from 'node:stream';
+import { Agent, type Dispatcher } from 'undici';
+import { unlessAborted } from '../lib/abort.ts';
+import { debugLog } from '../lib/debug.ts';
+import { errorCode } from '../lib/errors.ts';
+import { createConnector, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
+import { redactedPath } from './redact.ts';
+import { ResponseBody } from './response-body.ts';
+import { saysNotTls, transportFault } from './transport-fault.ts';
+
+export type RequestKind = 'ping' | 'manifest' | 'blob' | 'token' | 'upload' | 'tags' | 'other';
+
+/** One HTTP exchange that has ended, well or not. */
+export interface RequestRecord {
+  /** The registry of the reference. */
+  readonly registry: string;
+  /** The host that was asked: the registry's, a token server's, a storage host's. */
+  readonly host: string;
+  readonly method: string;
+  /** With the query; values that may be secret are hidden. */
+  readonly path: string;
+  readonly kind: RequestKind;
+  /** Undefined when no answer came. */
+  readonly status: number | undefined;
+  /** Until the end of the body. */
+  readonly durationMs: number;
+  /** Bytes of the body that were received. */
+  readonly bytes: number;
+}
+
+/** A body that can be sent again, since a 401 or a redirect may come after it. */
+export interface RequestBody {
+  readonly length: number;
+  readonly open: () => AsyncIterable<Uint8Array> | Uint8Array;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: RequestBody | undefined;
+  readonly kind: RequestKind;
+  readonly registry: string;
+  readonly certificates: 'verified' | 'unverified';
+  /** Try http at the same host and port when what answers is not TLS. */
+  readonly httpFallback: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** What was asked in the end: http after a fallback, the last one of a chain of redirects. */
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: ResponseBody;
+}
+
+/** Limits on silence; there is none on the whole of a transfer. @see registry.md 9.1 */
+export interface Timeouts {
+  readonly connectMs: number;
+  readonly handshakeMs: number;
+  /** Until the headers of the answer to a HEAD or a token request. */
+  readonly quickAnswerMs: number;
+  /** Until the headers of any other answer, after the request's body. */
+  readonly answerMs: number;
+  /** Between two pieces of a body. */
+  readonly idleMs: number;
+}
+
+export const defaultTimeouts: Timeouts = {
+  connectMs: 30_000,
+  handshakeMs: 10_000,
+  quickAnswerMs: 30_000,
+  answerMs: 60_000,
+  idleMs: 60_000,
+};
+
+export interface TransportOptions {
+  readonly timeouts: Timeouts;
+  readonly tls: TlsOptions;
+  readonly lookup: LookupFunction | undefined;
+  readonly userAgent: string;
+  readonly onRequest: ((record: RequestRecord) => void) | undefined;
+}
+
+const keepAliveMs = 30_000;
+const requests = channel('lading:registry:request');
+const log = debugLog('registry');
+
+/** Sends single requests over kept-alive connections and reports each of them; follows nothing, repeats nothing. */
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #agents: Readonly<Record<HttpRequest['certificates'], Agent>>;
+  /** Hosts that answered in plain http, after https had failed there. */
+  readonly #plainHosts = new Set<string>();
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#agents = { verified: createAgent('verified', options), unverified: createAgent('unverified', options) };
+  }
+
+  /** @throws TransportFault; the signal's reason when it is aborted */
+  async exchange(request: HttpRequest): Promise<HttpResponse> {
+    const { url, httpFallback } = request;
+    if (!httpFallback || url.protocol !== 'https:') return this.#attempt(request);
+    if (this.#plainHosts.has(url.host)) return this.#attempt(asPlainHttp(request));
+    try {
+      return await this.#attempt(request);
+    } catch (fault) {
+      if (!(fault instanceof Error) || !noTlsThere(fault.cause)) throw fault;
+    }
+    log('%s does not speak TLS: trying http', url.host);
+    const response = await this.#attempt(asPlainHttp(request));
+    this.#plainHosts.add(url.host);
+    return response;
+  }
+
+  /** Ends all connections at once; requests under way fail. */
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.#agents).map((agent) => agent.destroy()));
+  }
+
+  async #attempt(request: HttpRequest): Promise<HttpResponse> {
+    const { url, method, kind, signal } = request;
+    signal?.throwIfAborted();
+    const { quickAnswerMs, answerMs, idleMs } = this.#options.timeouts;
+    const startedAt = performance.now();
+    const finished = (status: number | undefined, bytes: number) => {
+      this.#report(request, { status, bytes, durationMs: performance.now() - startedAt });
+    };
+    let response: Dispatcher.ResponseData;
+    try {
+      const answer = this.#agents[request.certificates].request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: this.#headers(request),
+        body: openBody(request.body),
+        signal,
+        headersTimeout: method === 'HEAD' || kind === 'token' ? quickAnswerMs : answerMs,
+        bodyTimeout: idleMs,
+        reset: false, // undici closes the connection after a HEAD otherwise
+      });
+      response = await unlessAborted(answer, signal); // undici looks at the signal only once it is connected
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(request.httpFallback && noTlsThere(error))) finished(undefined, 0);
+      throw transportFault(error);
+    }
+    const { statusCode, headers } = response;
+    const body = new ResponseBody(response.body, { signal, onEnd: (bytes) => finished(statusCode, bytes) });
+    if (method === 'HEAD') await body.discard();
+    return { status: statusCode, url, headers, body };
+  }
+
+  #headers({ headers, body }: HttpRequest): Record<string, string> {
+    return {
+      'user-agent': this.#options.userAgent,
+      'accept-encoding': 'identity',
+      ...headers,
+      ...(body && { 'content-length': String(body.length) }),
+    };
+  }
+
+  #report(request: HttpRequest, ended: Pick<RequestRecord, 'status' | 'bytes' | 'durationMs'>): void {
+    const { registry, method, url, kind } = request;
+    const record: RequestRecord = { registry, host: url.host, method, path: redactedPath(url), kind, ...ended };
+    const { status = 'no answer', bytes, durationMs } = ended;
+    log('%s %s//%s%s: %s, %d bytes, %d ms', method, url.protocol, url.host, record.path, status, bytes, durationMs);
+    requests.publish(record);
+    this.#options.onRequest?.(record);
+  }
+}
+
+/** The only value of a header, its first one if the server repeated it. */
+export function headerOf({ headers }: Pick<HttpResponse, 'headers'>, name: string): string | undefined {
+  return headerLines({ headers }, name)[0];
+}
+
+export function headerLines({ headers }: Pick<HttpResponse, 'headers'>, name: string): readonly string[] {
+  const value = headers[name];
+  return value === undefined ? [] : [value].flat();
+}
+
+function createAgent(certificates: HttpRequest['certificates'], { timeouts, tls, lookup }: TransportOptions): Agent {
+  return new Agent({
+    allowH2: false,
+    keepAliveTimeout: keepAliveMs,
+    keepAliveMaxTimeout: keepAliveMs,
+    connect: createConnector({
+      certificates,
+      tls,
+      lookup,
+      connectTimeoutMs: timeouts.connectMs,
+      handshakeTimeoutMs: timeouts.handshakeMs,
+    }),
+  });
+}
+
+function openBody(body: RequestBody | undefined): Readable | Uint8Array | null {
+  const content = body?.open() ?? null;
+  return content === null || content instanceof Uint8Array ? content : Readable.from(content, { objectMode: false });
+}
+
+function noTlsThere(error: unknown): boolean {
+  return saysNotTls(error) || errorCode(error) === handshakeTimeoutCode;
+}
+
+function asPlainHttp(request: HttpRequest): HttpRequest {
+  const url = new URL(request.url);
+  url.protocol = 'http:';
+  return { ...request, url, httpFallback: false };
+}
