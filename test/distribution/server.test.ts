@@ -1,0 +1,170 @@
+import { mkdirSync } from 'node:fs';
+import { request } from 'node:http';
+import { networkInterfaces } from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { expect, test, vi } from 'vitest';
+import { startRegistry } from '../../src/distribution/index.ts';
+import { Metadata } from '../../src/distribution/metadata.ts';
+import { UploadSessions } from '../../src/distribution/upload-sessions.ts';
+import { digestOf } from '../../src/oci/index.ts';
+import { BlobStore } from '../../src/store/index.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { pushImage, randomBlob, sendTo, TestRegistry } from './support/registry.ts';
+
+const registry = new TestRegistry();
+
+test('every request is recorded, without its query', async () => {
+  const { manifest } = await pushImage(registry, 'records', { tag: 'x' });
+  registry.records.length = 0;
+  const headers = { 'User-Agent': 'tester/1' };
+  await registry.send('GET', '/v2/records/manifests/x?secret=1', { headers });
+  await registry.send('HEAD', '/v2/records/manifests/x');
+  await registry.send('GET', '/v2/records/manifests/y');
+  await vi.waitUntil(() => registry.records.length === 3);
+  expect(registry.records).toEqual([
+    {
+      method: 'GET',
+      path: '/v2/records/manifests/x',
+      status: 200,
+      bytes: manifest.length,
+      userAgent: 'tester/1',
+      durationMs: expect.any(Number),
+    },
+    expect.objectContaining({ method: 'HEAD', status: 200, bytes: 0, userAgent: undefined }),
+    expect.objectContaining({ method: 'GET', status: 404 }),
+  ]);
+});
+
+test('a client that leaves in the middle of an upload is recorded with 499; what it sent stays', async () => {
+  const location = await registry.startUpload('records');
+  registry.records.length = 0;
+  const call = request({
+    port: registry.port,
+    host: '127.0.0.1',
+    method: 'PATCH',
+    path: location,
+    headers: { 'Content-Length': 1000 },
+  });
+  call.on('error', () => undefined);
+  call.write(Buffer.alloc(400));
+  await vi.waitUntil(async () => (await registry.send('GET', location)).headers.range === '0-399');
+  call.destroy();
+  await vi.waitUntil(() => registry.records.some(({ method }) => method === 'PATCH'));
+  expect(registry.records.find(({ method }) => method === 'PATCH')).toMatchObject({ status: 499, bytes: 0 });
+  const bytes = Buffer.concat([Buffer.alloc(400), randomBlob()]);
+  const done = await registry.send('PUT', `${location}?digest=${digestOf(bytes)}`, { body: bytes.subarray(400) });
+  expect(done.status).toBe(201);
+});
+
+test('a monolithic upload that is cut leaves nothing behind', async () => {
+  const folder = await temporaryFolder();
+  const server = await startRegistry({ root: folder });
+  const digest = digestOf(Buffer.alloc(1000));
+  const target = `/v2/cut/blobs/uploads/?digest=${digest}`;
+  const call = request({
+    port: server.port,
+    host: '127.0.0.1',
+    method: 'POST',
+    path: target,
+    headers: { 'Content-Length': 1000 },
+  });
+  call.on('error', () => undefined);
+  call.write(Buffer.alloc(400), () => setTimeout(() => call.destroy(), 20));
+  await new Promise((resolve) => call.once('close', resolve));
+  await server.close();
+  const metadata = new Metadata(folder);
+  expect(metadata.uploadsUntouchedSince(Number.MAX_SAFE_INTEGER)).toEqual([]);
+  metadata.close();
+});
+
+test('uploads that nobody goes on with for a week expire, others stay', async () => {
+  const folder = await temporaryFolder();
+  const metadata = new Metadata(folder);
+  const blobs = new BlobStore(folder);
+  const sessions = new UploadSessions(blobs, metadata);
+  const [idle, used] = [sessions.create('a', 'sha256'), sessions.create('a', 'sha256')];
+  const append = async (id: string) => sessions.use('a', id, (ingest) => ingest.append(Buffer.from('bytes')));
+  await append(idle);
+  await append(used);
+  const weekMs = 7 * 24 * 60 * 60 * 1000;
+  metadata.touchUpload(used, Date.now() + weekMs);
+  await sessions.expire(Date.now() + weekMs - 60_000);
+  expect(await sessions.offset('a', idle)).toBe(5);
+  await sessions.expire(Date.now() + weekMs + 60_000);
+  await expect(sessions.offset('a', idle)).rejects.toMatchObject({ status: 404 });
+  expect(await blobs.ingestSize(idle)).toBe(0);
+  expect(await sessions.offset('a', used)).toBe(5);
+  await sessions.close();
+  metadata.close();
+});
+
+test('a blob whose file is lost is unknown, and comes back with the next push', async () => {
+  const bytes = randomBlob();
+  const digest = await registry.pushBlob('lost', bytes);
+  await new BlobStore(registry.root).remove(digest);
+  expect((await registry.send('HEAD', `/v2/lost/blobs/${digest}`)).status).toBe(404);
+  expect((await registry.send('POST', `/v2/lost/blobs/uploads/?mount=${digest}`)).status).toBe(202);
+  await registry.pushBlob('lost', bytes);
+  expect((await registry.send('GET', `/v2/lost/blobs/${digest}`)).body.equals(bytes)).toBe(true);
+});
+
+test('one root is served once, and again after it was closed', async () => {
+  const folder = await temporaryFolder();
+  const first = await startRegistry({ root: folder });
+  await expect(startRegistry({ root: folder })).rejects.toMatchObject({ code: 'ERR_LADING_DISTRIBUTION_IN_USE' });
+  expect((await sendTo(first.port, 'GET', '/v2/', {})).status).toBe(200);
+  await first.close();
+  await (await startRegistry({ root: folder })).close();
+});
+
+test('a port that is taken: a clear error, and the root stays free', async () => {
+  const folder = await temporaryFolder();
+  await expect(startRegistry({ root: folder, port: registry.port })).rejects.toMatchObject({
+    code: 'ERR_LADING_DISTRIBUTION_LISTEN',
+    message: expect.stringContaining(`127.0.0.1:${registry.port}`),
+  });
+  await (await startRegistry({ root: folder })).close();
+});
+
+test('a root of a newer version: a clear error', async () => {
+  const folder = await temporaryFolder();
+  mkdirSync(folder, { recursive: true });
+  const database = new DatabaseSync(path.join(folder, 'registry.db'));
+  database.exec('PRAGMA user_version = 99');
+  database.close();
+  await expect(startRegistry({ root: folder })).rejects.toMatchObject({ code: 'ERR_LADING_DISTRIBUTION_TOO_NEW' });
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
+
+test.skipIf(!hasIpv6)(
+  'IPv6 addresses (skipped where the machine has no ::1) are written as in a reference',
+  async () => {
+    const server = await startRegistry({ root: await temporaryFolder(), host: '::1' });
+    expect(server.address).toBe(`[::1]:${server.port}`);
+    await server.close();
+  },
+);
+
+test('close ends idle and busy connections, and an upload that it cut goes on later', async () => {
+  const folder = await temporaryFolder();
+  const server = await startRegistry({ root: folder });
+  const opened = await sendTo(server.port, 'POST', '/v2/closed/blobs/uploads/', {});
+  const location = opened.headers.location!;
+  const call = request({
+    port: server.port,
+    host: '127.0.0.1',
+    method: 'PATCH',
+    path: location,
+    headers: { 'Content-Length': 1000 },
+  });
+  const cut = new Promise((resolve) => call.once('error', resolve));
+  call.write(Buffer.alloc(300));
+  await vi.waitUntil(async () => (await sendTo(server.port, 'GET', location, {})).headers.range === '0-299');
+  await server.close();
+  await cut;
+  const again = await startRegistry({ root: folder });
+  expect((await sendTo(again.port, 'GET', location, {})).headers.range).toBe('0-299');
+  await again.close();
+});
