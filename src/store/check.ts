@@ -165,20 +165,29 @@ class Check {
   async #layer(diffId: Digest, problem: string): Promise<void> {
     const { layers, leases, database, trash } = this.#store;
     await this.#settle({ step: 'layers', subject: diffId, problem }, async (hooks) => {
-      const layer = this.#store.images
-        .list()
-        .flatMap((image) => image.layers)
-        .find((layer) => layer.diffId === diffId);
-      if (layer && (await this.#store.blobs.size(layer.descriptor.digest)) !== layer.descriptor.size) {
-        throw new Error(`its blob ${layer.descriptor.digest} is not there to unpack it from`);
-      }
+      const blob = await this.#blobOfLayer(diffId, hooks);
       database.transaction(() => {
         if (leases.keys('layer').has(diffId)) throw new Error('it is in use; stop the containers that use it first');
         database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
         trash.take(layers.folder(diffId));
       });
-      if (layer) await hooks.unpackLayer(diffId, layer.descriptor);
+      if (blob) await hooks.unpackLayer(diffId, blob);
     });
+  }
+
+  /** A stored blob that unpacks to the layer, fetched if there is none; undefined if no image needs the layer. */
+  async #blobOfLayer(diffId: Digest, hooks: RepairHooks): Promise<Descriptor | undefined> {
+    const users = this.#store.images
+      .list()
+      .flatMap((image) =>
+        image.layers.filter((layer) => layer.diffId === diffId).map(({ descriptor }) => ({ descriptor, image })),
+      );
+    for (const { descriptor } of users) {
+      if ((await this.#store.blobs.size(descriptor.digest)) === descriptor.size) return descriptor;
+    }
+    const [user] = users;
+    if (user) await hooks.fetchBlob(user.descriptor, namesOf(this.#store, user.image));
+    return user?.descriptor;
   }
 
   async #settle(
@@ -204,23 +213,30 @@ interface BlobUse {
   readonly names: string[];
 }
 
-function blobUses({ images, names }: StoreParts): Map<Digest, BlobUse> {
+function namesOf({ names }: StoreParts, image: ImageRecord): string[] {
+  return names
+    .list()
+    .filter(({ imageId }) => imageId === image.id)
+    .map(({ name }) => name);
+}
+
+function blobUses(store: StoreParts): Map<Digest, BlobUse> {
   const uses = new Map<Digest, BlobUse>();
   const use = (descriptor: Descriptor, by: readonly string[]) => {
     const before = uses.get(descriptor.digest);
     uses.set(descriptor.digest, { descriptor, names: [...new Set([...(before?.names ?? []), ...by])] });
   };
-  const records = names.list();
-  for (const image of images.list()) {
-    const by = records.filter(({ imageId }) => imageId === image.id).map(({ name }) => name);
+  for (const image of store.images.list()) {
+    const by = namesOf(store, image);
     for (const descriptor of descriptorsOf(image)) use(descriptor, by);
   }
-  for (const { target, name } of records) use(target, [name]);
+  for (const { target, name } of store.names.list()) use(target, [name]);
   return uses;
 }
 
 function descriptorsOf(image: ImageRecord): Descriptor[] {
-  return [image.manifest, image.config, ...image.layers.map(({ descriptor }) => descriptor)];
+  const layers = image.layers.filter(({ blobNotFetched }) => !blobNotFetched);
+  return [image.manifest, image.config, ...layers.map(({ descriptor }) => descriptor)];
 }
 
 const shownDeviations = 3;

@@ -68,6 +68,17 @@ export function diskError(error: unknown, what: string, path: string, neededByte
   }
 }
 
+/**
+ * Refuses work that cannot end well.
+ * @param bytes at least so many will be written
+ * @throws LadingError `ERR_LADING_DISK_FULL`
+ */
+export function requireSpace(path: string, bytes: number, what: string): void {
+  const { bytes: free } = freeSpace(path);
+  if (free === undefined || free >= bytes) return;
+  throw diskError(Object.assign(new Error(`${bytes} bytes do not fit`), { code: 'ENOSPC' }), what, path, bytes);
+}
+
 function freeSpace(path: string): { text: string; bytes?: number; inodes?: number } {
   for (let folder = path; ; folder = dirname(folder)) {
     try {

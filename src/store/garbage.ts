@@ -78,7 +78,7 @@ class Sweep {
 
   rows({ dryRun }: GarbageOptions): number {
     const { database, images, layers, fixUps, leases } = this.#store;
-    return database.removal(() => {
+    return this.#deciding(dryRun, () => {
       this.found.length = 0;
       if (!dryRun) leases.prune();
       const marks = mark(this.#store);
@@ -97,15 +97,14 @@ class Sweep {
         this.found.push({ kind: 'fixUps', key: chainId, bytes: 0 });
         if (!dryRun) database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId);
       }
-      if (!dryRun) forgetDiffIds(this.#store, marks);
+      if (!dryRun) forgetChains(this.#store, marks);
       return this.found.length;
     });
   }
 
   files({ dryRun }: GarbageOptions): number {
-    const { database } = this.#store;
     const before = this.found.length;
-    return database.removal(() => {
+    return this.#deciding(dryRun, () => {
       this.found.length = before;
       const marks = mark(this.#store);
       this.#folders('layers', marks.layers, dryRun);
@@ -147,6 +146,11 @@ class Sweep {
       ingests: keys('ingests'),
       freedBytes: this.found.reduce((sum, { bytes }) => sum + bytes, 0),
     };
+  }
+
+  /** Looking needs no lock, so that it works on a store that is open for reading. */
+  #deciding(dryRun: boolean | undefined, decide: () => number): number {
+    return dryRun ? decide() : this.#store.database.removal(decide);
   }
 
   /** Folders without a row: those of rows just deleted, and what a kill between rename and row left long ago. */
@@ -217,11 +221,8 @@ function mark({ names, images, leases }: StoreParts): Marks {
   return marks;
 }
 
-function forgetDiffIds({ database }: StoreParts, marks: Marks): void {
-  for (const row of database.all<{ digest: string; diff_id: string }>('SELECT digest, diff_id FROM diff_ids')) {
-    if (marks.blobs.has(row.digest) || marks.layers.has(row.diff_id)) continue;
-    database.run('DELETE FROM diff_ids WHERE digest = ?', row.digest);
-  }
+/** Of chains that need no fix-up layer there is only a row. */
+function forgetChains({ database }: StoreParts, marks: Marks): void {
   for (const row of database.all<{ chain_id: string }>('SELECT chain_id FROM fix_ups WHERE needed = 0')) {
     if (!marks.fixUps.has(row.chain_id)) database.run('DELETE FROM fix_ups WHERE chain_id = ?', row.chain_id);
   }

@@ -6,6 +6,7 @@
 export type { BlobIngest, IngestOptions } from './blob-ingest.ts';
 export { BlobStore } from './blob-store.ts';
 export type { CheckOptions, CheckReport, Finding, RepairHooks } from './check.ts';
+export { requireSpace } from './disk.ts';
 export type { DiskUsage, Usage } from './disk-usage.ts';
 export type { FixUps, FixUpWriter } from './fix-ups.ts';
 export type { GarbageOptions, GarbageReport } from './garbage.ts';

@@ -148,18 +148,6 @@ export class Layers {
     });
   }
 
-  /** The diffID that a blob was seen to have when it was unpacked. */
-  diffIdOf(digest: Digest): Digest | undefined {
-    const row = this.#database.get<{ diff_id: string }>('SELECT diff_id FROM diff_ids WHERE digest = ?', digest);
-    return row && (row.diff_id as Digest);
-  }
-
-  /** Remembers a pair after it was verified. */
-  rememberDiffId(digest: Digest, diffId: Digest): void {
-    const sql = 'INSERT INTO diff_ids VALUES (?, ?) ON CONFLICT DO UPDATE SET diff_id = excluded.diff_id';
-    this.#database.unsyncedTransaction(() => this.#database.run(sql, digest, diffId));
-  }
-
   #factsFile(diffId: Digest): string {
     return join(this.folder(diffId), 'facts.json');
   }

@@ -39,11 +39,6 @@ export const migrations: readonly string[] = [
     created_ms INTEGER NOT NULL
   ) STRICT;
 
-  CREATE TABLE diff_ids (
-    digest TEXT PRIMARY KEY,
-    diff_id TEXT NOT NULL
-  ) STRICT;
-
   CREATE TABLE leases (
     id INTEGER PRIMARY KEY,
     owner TEXT NOT NULL,

@@ -121,6 +121,24 @@ describe('check', () => {
     expect(store.layers.has(layer.diffId)).toBe(true);
   });
 
+  test('fetches the blob of a damaged layer that was never fetched, since another one had the same content', async () => {
+    const { store, image, layer } = await storeWithImage();
+    const config = { ...image.config, digest: await store.blobs.put(Buffer.from('config of b')) };
+    const descriptor = { ...layer.descriptor, digest: digestOf('other blob'), size: 10 };
+    const layers = [{ descriptor, diffId: layer.diffId, blobNotFetched: true as const }];
+    store.images.publish({ ...image, id: config.digest, config, layers }, [
+      { name: 'example.com/b:1', target: image.manifest },
+    ]);
+    expect((await store.check()).findings).toEqual([]);
+    store.images.remove(image.id);
+    await store.collectGarbage();
+    const repair = hooksFor(store, ['other blob']);
+    const { findings } = await store.check({ repair, verifyLayer: async () => ['damaged'] });
+    expect(findings).toMatchObject([{ step: 'layers', state: 'repaired' }]);
+    expect(repair.fetchBlob).toHaveBeenCalledExactlyOnceWith(descriptor, ['example.com/b:1']);
+    expect(repair.unpackLayer).toHaveBeenCalledExactlyOnceWith(layer.diffId, descriptor);
+  });
+
   test('removes a name whose image is gone', async () => {
     const { store } = await storeWithImage();
     store.database.run('DELETE FROM images');

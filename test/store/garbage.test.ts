@@ -18,6 +18,8 @@ describe('the collector', () => {
     store.names.remove('example.com/gone:1');
     const dry = await store.collectGarbage({ dryRun: true });
     expect(store.images.get(gone.id)).toBeDefined();
+    const reader = await testStore({ root: store.root, readOnly: true });
+    expect({ ...(await reader.collectGarbage({ dryRun: true })), steps: [] }).toEqual({ ...dry, steps: [] });
     const report = await store.collectGarbage();
     expect({ ...report, steps: [] }).toEqual({ ...dry, steps: [] });
     expect(report.images).toEqual([gone.id]);
