@@ -24,7 +24,7 @@ async function main(folder: string): Promise<number> {
     for (const failure of result.failures) reportFailure(result.table, failure);
   }
   const unimplemented = results.filter(({ skipped }) => skipped > 0).map(({ table }) => table);
-  if (unimplemented.length > 0) console.log(`\nNothing implements these tables yet: ${unimplemented.join(', ')}`);
+  if (unimplemented.length > 0) console.log(`\nNothing implements all of these tables yet: ${unimplemented.join(', ')}`);
   console.log(`\n${summary(results)}`);
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }

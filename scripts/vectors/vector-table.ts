@@ -20,10 +20,17 @@ export interface Outcome {
 }
 
 /**
- * An adapter: `tables/<table>.ts` exports it as `check`, and that is all it takes to have the table run. What it throws
- * is a failure of the case, also for a kind of case that it does not know. Cases that are sequences give one outcome a step.
+ * What an adapter makes of a case. What it throws is a failure of the case, also for a kind of case that it does not
+ * know. Cases that are sequences give one outcome a step.
  */
 export type Check = (vector: VectorCase) => Outcome | readonly Outcome[] | Promise<Outcome | readonly Outcome[]>;
+
+/** The exports of `tables/<table>.ts`, and that is all it takes to have the table run. */
+export interface Adapter {
+  readonly check: Check;
+  /** False for cases that nothing implements yet: they are skipped. By default every case is checked. */
+  readonly covers?: (vector: VectorCase) => boolean;
+}
 
 export function unknownKind(kind: unknown): never {
   throw new Error(`the adapter does not know this kind of case: ${JSON.stringify(kind)}`);
