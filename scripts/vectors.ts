@@ -23,8 +23,13 @@ async function main(folder: string): Promise<number> {
     console.log(`${result.table.padEnd(28)} ${summary([result])}`);
     for (const failure of result.failures) reportFailure(result.table, failure);
   }
-  const unimplemented = results.filter(({ skipped }) => skipped > 0).map(({ table }) => table);
-  if (unimplemented.length > 0) console.log(`\nNothing implements all of these tables yet: ${unimplemented.join(', ')}`);
+  const skipping = results.filter(({ skipped }) => skipped > 0);
+  const isPartial = ({ passed, failures }: TableResult) => passed + failures.length > 0;
+  reportTables(
+    'Nothing implements these tables yet',
+    skipping.filter((result) => !isPartial(result)),
+  );
+  reportTables('These tables are implemented in part', skipping.filter(isPartial));
   console.log(`\n${summary(results)}`);
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }
@@ -33,6 +38,10 @@ function summary(results: readonly TableResult[]): string {
   const total = (count: (result: TableResult) => number) => results.reduce((sum, result) => sum + count(result), 0);
   const failed = total(({ failures }) => failures.length);
   return `${total(({ passed }) => passed)} passed, ${failed} failed, ${total(({ skipped }) => skipped)} skipped`;
+}
+
+function reportTables(heading: string, results: readonly TableResult[]): void {
+  if (results.length > 0) console.log(`\n${heading}: ${results.map(({ table }) => table).join(', ')}`);
 }
 
 function reportFailure(table: string, { id, title, difference, expected, actual }: CaseFailure): void {
