@@ -8,6 +8,8 @@ export interface Cli {
   readonly stderr: NodeJS.WriteStream;
   /** Aborted when the command shall end; the reason is an `Interruption`. */
   readonly signal: AbortSignal;
+  /** What a second signal does, once, instead of ending the process at once. */
+  onSecondInterrupt(hurry: () => void): void;
   /** `-v`. */
   readonly verbose: boolean;
   /** Known when an action runs, not before. */

@@ -8,12 +8,18 @@ import { Interruption } from './cli.ts';
 import { runProgram } from './program.ts';
 
 const controller = new AbortController();
+let hurry: (() => void) | undefined;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    // The first one asks, the second does not wait.
-    if (controller.signal.aborted) process.exit(128 + constants.signals[signal]);
-    controller.abort(new Interruption(signal));
+    if (!controller.signal.aborted) {
+      controller.abort(new Interruption(signal));
+    } else if (hurry) {
+      hurry();
+      hurry = undefined;
+    } else {
+      process.exit(128 + constants.signals[signal]);
+    }
   });
 }
 for (const stream of [process.stdout, process.stderr]) {
@@ -24,4 +30,11 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const { stdout, stderr } = process;
-process.exitCode = await runProgram(process.argv.slice(2), { stdout, stderr, signal: controller.signal });
+process.exitCode = await runProgram(process.argv.slice(2), {
+  stdout,
+  stderr,
+  signal: controller.signal,
+  onSecondInterrupt(action) {
+    hurry = action;
+  },
+});

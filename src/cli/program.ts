@@ -13,6 +13,8 @@ export interface ProgramContext {
   readonly stderr: NodeJS.WriteStream;
   /** Aborted, with an `Interruption`, when the running command shall end. */
   readonly signal: AbortSignal;
+  /** @see Cli */
+  onSecondInterrupt(hurry: () => void): void;
 }
 
 interface GlobalOptions {
@@ -64,12 +66,13 @@ function createProgram({ stdout, stderr }: ProgramContext): Command {
   return program;
 }
 
-function createCli(program: Command, { stdout, stderr, signal }: ProgramContext): Cli {
+function createCli(program: Command, { stdout, stderr, signal, onSecondInterrupt }: ProgramContext): Cli {
   const options = () => program.opts<GlobalOptions>();
   return {
     stdout,
     stderr,
     signal,
+    onSecondInterrupt,
     get verbose() {
       return options().verbose === true;
     },

@@ -19,7 +19,7 @@ export interface CompletionSources {
 
 /**
  * What the shell may offer for the last of `words`, which can be empty. Looks at what the commands declare: the choices
- * of options and arguments, arguments called `image`, `file` and `pod.yaml`, values called `dir` and `file`.
+ * of options and arguments, arguments called `image`, `file` or `file|image`, values called `dir` or `file`.
  * @param words after the name of the program, up to the cursor
  */
 export async function complete(
@@ -87,15 +87,17 @@ async function candidatesAt(place: Place, current: string, sources: CompletionSo
   }
   const argument = argumentAt(command, operands.length);
   if (!argument) return words([]);
-  if (argument.name() !== 'image') return valuesOf(argument.argChoices, `<${argument.name()}>`);
+  const kinds = argument.name().split('|');
+  if (!kinds.includes('image')) return valuesOf(argument.argChoices, `<${argument.name()}>`);
   const names = (await sources.imageNames({ root, prefix: current })).filter((name) => !operands.includes(name));
+  if (names.length === 0 && kinds.includes('file')) return { kind: 'files' };
   return words(names.map((value) => ({ value, description: '' })));
 }
 
 function valuesOf(choices: readonly string[] | undefined, flags: string): Completion {
   if (choices) return words(choices.map((value) => ({ value, description: '' })));
   if (flags.endsWith('<dir>')) return { kind: 'folders' };
-  return /<(?:file|pod\.yaml)>$/.test(flags) ? { kind: 'files' } : words([]);
+  return flags.endsWith('<file>') ? { kind: 'files' } : words([]);
 }
 
 function words(candidates: readonly Candidate[]): Completion {

@@ -11,11 +11,11 @@ import { runLading } from '../../support/lading-process.ts';
 
 describe('candidates', () => {
   test.each([
-    [[''], ['images', 'registry']],
+    [[''], ['images', 'registry', 'explain']],
     [['im'], ['images']],
     [
       ['sail', ''],
-      ['images', 'registry'],
+      ['images', 'registry', 'explain'],
     ],
     [
       ['images', '-'],
@@ -50,6 +50,13 @@ describe('candidates', () => {
     if (completion.kind === 'words') expect(completion.candidates.map(({ value }) => value)).toEqual(expected);
   });
 
+  test('an argument that is a file or an image is completed as an image where one fits, else as a file', async () => {
+    expect(await complete(program(), ['explain', 'al'], sources)).toMatchObject({
+      candidates: [{ value: 'alpine of node' }],
+    });
+    expect(await complete(program(), ['explain', 'pod'], sources)).toEqual({ kind: 'files' });
+  });
+
   test('a directory is asked for with folders', async () => {
     expect(await complete(program(), ['images', '--root', ''], sources)).toEqual({ kind: 'folders' });
   });
@@ -57,12 +64,11 @@ describe('candidates', () => {
   const sources = {
     define: async (command: Command) => {
       if (command.name() === 'registry') command.helpCommand(false).command('serve').option('--addr <host:port>', '');
+      else if (command.name() === 'explain') command.argument('<file|image...>');
       else command.argument('[image...]').addOption(new Option('-o, --output <format>', '').choices(['table', 'json']));
     },
-    imageNames: async ({ root = 'node' }: { root?: string | undefined }) => [
-      `nginx:1.27 of ${root}`,
-      `alpine of ${root}`,
-    ],
+    imageNames: async ({ root = 'node', prefix }: { root?: string | undefined; prefix: string }) =>
+      [`nginx:1.27 of ${root}`, `alpine of ${root}`].filter((name) => name.startsWith(prefix)),
   };
 
   function program(): Command {
@@ -70,6 +76,7 @@ describe('candidates', () => {
     program.configureHelp({ showGlobalOptions: true });
     program.command('images');
     program.command('registry');
+    program.command('explain');
     return program;
   }
 });

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, onTestFinished, test } from 'vitest';
-import { buildDemoImage } from '../../../src/cli/demo-images/index.ts';
-import { digestOf, parseImageConfig, parseManifest } from '../../../src/oci/index.ts';
+import { buildDemoImage, pushDemoImage } from '../../../src/cli/demo-images/index.ts';
+import { type AccessRecord, startRegistry } from '../../../src/distribution/index.ts';
+import { digestOf, parseImageConfig, parseManifest, parseReference } from '../../../src/oci/index.ts';
+import { RegistryClient } from '../../../src/registry/index.ts';
 
 const options = { name: 'img1', version: '1.0.0', architecture: 'amd64' } as const;
 
@@ -51,4 +53,30 @@ test('tar reads the layers', () => {
   expect(listings[0]).toMatch(/^-rw-r--r-- root\/root +76 1970-01-01 00:00 etc\/passwd$/m);
   expect(listings[0]).toMatch(/^drwxrwxrwt root\/root +0 1970-01-01 00:00 tmp\/$/m);
   expect(listings[1]).toBe('-rwxr-xr-x root/root       288 1970-01-01 00:00 img1\n');
+});
+
+test('is pushed to a registry; another version uploads only what differs', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-demo-image-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const requests: AccessRecord[] = [];
+  const server = await startRegistry({ root: folder, onRequest: (request) => requests.push(request) });
+  onTestFinished(() => server.close());
+  const registry = new RegistryClient();
+  onTestFinished(() => registry.close());
+  const reference = parseReference(`${server.address}/img1:latest`);
+  const commits = () => requests.filter(({ method, status }) => method === 'PUT' && status === 201).length;
+
+  const first = buildDemoImage(options);
+  expect(await pushDemoImage(registry, reference, first)).toBe(first.digest);
+  expect((await registry.resolve(reference)).descriptor).toMatchObject({
+    digest: first.digest,
+    mediaType: first.mediaType,
+    size: first.manifest.length,
+  });
+  expect(commits()).toBe(4);
+
+  const second = buildDemoImage({ ...options, version: '1.0.1' });
+  await pushDemoImage(registry, reference, second);
+  expect((await registry.resolve(reference)).descriptor.digest).toBe(second.digest);
+  expect(commits()).toBe(4 + 3);
 });
