@@ -28,13 +28,12 @@ async function getBlob(blobs: BlobStore, metadata: Metadata, { request, reposito
   };
   if (isNotModified(request.headers, digest)) return { status: 304, headers };
   const range = request.method === 'GET' ? requestedRange(request.headers, { digest, size }) : undefined;
-  if (range === undefined) return { status: 200, headers, body: { size, open: () => blobs.openRead(digest) } };
   if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'Content-Range': `bytes */${size}` } };
-  return {
-    status: 206,
-    headers: { ...headers, 'Content-Range': `bytes ${range.start}-${range.end}/${size}` },
-    body: { size: range.end - range.start + 1, open: () => blobs.openRead(digest, range) },
-  };
+  // With an end even for the whole, the stream takes no more memory than a small blob needs.
+  const { start, end } = range ?? { start: 0, end: size - 1 };
+  const body = { size: end - start + 1, open: () => blobs.openRead(digest, { start, end }) };
+  if (range === undefined) return { status: 200, headers, body };
+  return { status: 206, headers: { ...headers, 'Content-Range': `bytes ${start}-${end}/${size}` }, body };
 }
 
 /** The repository loses the blob at once; its bytes stay for other repositories. */
