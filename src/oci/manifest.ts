@@ -26,7 +26,7 @@ export interface ImageIndex {
 }
 
 /** Content types that say nothing about what the document is. */
-const meaninglessTypes = new Set(['', 'application/json', 'text/plain', mediaTypes.octetStream]);
+const meaninglessTypes = new Set(['', 'application/json', mediaTypes.octetStream]);
 const schema1Pattern = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/;
 
 /**

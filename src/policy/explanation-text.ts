@@ -10,6 +10,7 @@ import {
   type NodeImageFacts,
   type RegistryFacts,
 } from './explanation-facts.ts';
+import type { KubeletReason } from './pull-error.ts';
 
 export interface Description {
   readonly sentence: string;
@@ -46,9 +47,13 @@ export function describePull(policy: PullPolicy, facts: ImageFacts, answer: Regi
 }
 
 /** For a container that does not start because the pull that its policy asks for fails. */
-export function describeFailure(policy: PullPolicy, facts: ImageFacts, failure: RegistryFailure): Description {
+export function describeFailure(
+  policy: PullPolicy,
+  facts: ImageFacts,
+  failure: RegistryFailure,
+  error: KubeletReason,
+): Description {
   const which = policy === 'Always' ? ', which' : '; the registry';
-  const error = failure.refused ? 'ErrImagePull' : 'RegistryUnavailable';
   const though = facts.present ? `, although ${shownLocal(facts)} is on this node` : '';
   const alternative = facts.present ? 'With IfNotPresent the container would start from what this node has.' : '';
   const hint = [failure.hint ?? '', alternative].filter((part) => part !== '').join(' ');

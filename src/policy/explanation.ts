@@ -147,7 +147,7 @@ function outcomeOfPull(policy: PullPolicy, facts: ImageFacts): PolicyOutcome {
     return { policy, starts: undefined, ...nothingToDownload, ...describeUnknown(policy, facts) };
   if (!registry.reachable) {
     const error = registry.refused ? 'ErrImagePull' : 'RegistryUnavailable';
-    return { policy, starts: false, ...nothingToDownload, error, ...describeFailure(policy, facts, registry) };
+    return { policy, starts: false, ...nothingToDownload, error, ...describeFailure(policy, facts, registry, error) };
   }
   return {
     policy,
