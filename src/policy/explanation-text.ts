@@ -194,7 +194,7 @@ function registryReason(facts: ImageFacts): Reason {
     };
   }
   const says = `The registry says ${short(registry.digest)}`;
-  const after = ` (it answered in ${Math.round(registry.responseMs)} ms)`;
+  const after = ` (it answered in ${Math.max(1, Math.round(registry.responseMs))} ms)`;
   if (!node) return { fact: 'registry-has', text: `${says}${after}.` };
   return node.digest === registry.digest
     ? { fact: 'registry-same', text: `${says}, as this node does${after}.` }
