@@ -1,0 +1,170 @@
+/** One node of the demo: a real node in a folder of its own, whose pods, requests and bytes are counted. */
+import { type ImageDecision, type KubeEvent, type Pod, type PodWorker, parsePodManifests } from '../../agent/index.ts';
+import { LadingError } from '../../lib/errors.ts';
+import type { PullPolicy } from '../../policy/index.ts';
+import type { ContainerRuntime } from '../../runtime/index.ts';
+import { type Node, openNode, type PodNode, startAgent } from '../node.ts';
+
+export interface DemoPod {
+  readonly name: string;
+  readonly image: string;
+  /** Absent: Kubernetes' default for the image decides. */
+  readonly policy?: PullPolicy;
+}
+
+/** What one start of a container did: a line of the tables. */
+export interface Start {
+  readonly node: string;
+  readonly pod: string;
+  readonly policy: PullPolicy;
+  readonly decision: string;
+  /** Of the manifest that runs; undefined when nothing does. */
+  readonly digest: string | undefined;
+  readonly requests: number;
+  readonly bytes: number;
+  /** The container's own first line, or why there is none. */
+  readonly printed: string;
+}
+
+interface Traffic {
+  requests: number;
+  bytes: number;
+}
+
+interface PendingStart {
+  decision?: ImageDecision;
+  readonly ended: (end: { decision: ImageDecision; printed: string }) => void;
+}
+
+const containerName = 'main';
+const startTimeoutMs = 20_000;
+
+export class DemoNode {
+  readonly name: string;
+  readonly root: string;
+  readonly #node: Node;
+  readonly #traffic: Traffic;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #pending = new Map<string, PendingStart>();
+  #pods: PodNode | undefined;
+
+  private constructor(name: string, root: string, node: Node, traffic: Traffic) {
+    this.name = name;
+    this.root = root;
+    this.#node = node;
+    this.#traffic = traffic;
+  }
+
+  static async open(name: string, root: string, runtime: ContainerRuntime): Promise<DemoNode> {
+    const traffic: Traffic = { requests: 0, bytes: 0 };
+    const onRequest = ({ bytes }: { bytes: number }) => {
+      traffic.requests += 1;
+      traffic.bytes += bytes;
+    };
+    const node = await openNode({ root, registry: { onRequest } });
+    const demoNode = new DemoNode(name, root, node, traffic);
+    demoNode.#pods = await startAgent(node, runtime, {
+      onDecision: (decision) => demoNode.#decided(decision),
+      onOutput: ({ pod, line }) => demoNode.#ended(pod, line),
+      onEvent: (event) => demoNode.#failed(event),
+    });
+    return demoNode;
+  }
+
+  get pods(): readonly string[] {
+    return [...this.#workers.keys()];
+  }
+
+  async start(pod: DemoPod): Promise<Start> {
+    const [parsed] = parsePodManifests(manifestOf(pod), { file: `${pod.name}.yaml` });
+    return this.#measure(pod.name, parsed!.metadata.uid, async () => {
+      this.#workers.set(pod.name, this.#pods!.agent.startPod(parsed!));
+    });
+  }
+
+  /** The container's process ends, and its restart policy starts it again. */
+  async restart(podName: string): Promise<Start> {
+    const worker = this.#workers.get(podName)!;
+    return this.#measure(podName, worker.pod.metadata.uid, () => worker.restartContainer(containerName));
+  }
+
+  async delete(podName: string): Promise<void> {
+    const worker = this.#workers.get(podName)!;
+    this.#workers.delete(podName);
+    await this.#pods!.agent.stopPod(worker.pod.metadata.uid);
+  }
+
+  async pull(image: string): Promise<void> {
+    await this.#node.images.pullImage({ image: { image } });
+  }
+
+  async close(): Promise<void> {
+    await this.#pods?.close();
+    await this.#node.close();
+  }
+
+  async #measure(podName: string, uid: string, act: () => Promise<void>): Promise<Start> {
+    const before = { ...this.#traffic };
+    let timer: NodeJS.Timeout | undefined;
+    const end = new Promise<{ decision: ImageDecision; printed: string }>((ended, failed) => {
+      this.#pending.set(uid, { ended });
+      timer = setTimeout(() => {
+        failed(new LadingError('ERR_LADING_DEMO_TIMEOUT', `pod ${podName} on ${this.name} printed nothing in time`));
+      }, startTimeoutMs);
+    });
+    try {
+      await act();
+      const { decision, printed } = await end;
+      return {
+        node: this.name,
+        pod: podName,
+        policy: decision.policy,
+        decision: decisionText(decision),
+        digest: decision.error === undefined ? await this.#digestOf(decision.imageRef!) : undefined,
+        requests: this.#traffic.requests - before.requests,
+        bytes: this.#traffic.bytes - before.bytes,
+        printed,
+      };
+    } finally {
+      clearTimeout(timer);
+      this.#pending.delete(uid);
+    }
+  }
+
+  async #digestOf(imageId: string): Promise<string> {
+    const image = await this.#node.images.imageStatus({ image: imageId });
+    const [repoDigest] = image?.repoDigests ?? [];
+    return repoDigest?.slice(repoDigest.indexOf('@') + 1) ?? imageId;
+  }
+
+  #decided(decision: ImageDecision): void {
+    const pending = this.#pending.get(decision.pod.metadata.uid);
+    if (!pending) return;
+    pending.decision = decision;
+    if (decision.error !== undefined) pending.ended({ decision, printed: `nothing: ${decision.error}` });
+  }
+
+  #ended(pod: Pod, printed: string): void {
+    const pending = this.#pending.get(pod.metadata.uid);
+    if (pending?.decision) pending.ended({ decision: pending.decision, printed });
+  }
+
+  /** A container that could be created or started in spite of its image. */
+  #failed({ type, reason, message, object }: KubeEvent): void {
+    const pending = this.#pending.get(object.uid);
+    if (type !== 'Warning' || reason !== 'Failed' || !pending?.decision || pending.decision.error !== undefined) return;
+    pending.ended({ decision: pending.decision, printed: `nothing: ${message}` });
+  }
+}
+
+function decisionText({ decision, pulled, error, present }: ImageDecision): string {
+  if (error !== undefined) return decision === 'refuse' ? 'refused' : 'asked the registry: failed';
+  if (decision === 'use-local') return 'used what the node has';
+  return pulled && present === false ? 'pulled: not on the node' : 'asked the registry';
+}
+
+function manifestOf({ name, image, policy }: DemoPod): string {
+  const container = { name: containerName, image, ...(policy ? { imagePullPolicy: policy } : {}) };
+  const spec = { terminationGracePeriodSeconds: 2, containers: [container] };
+  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
+}

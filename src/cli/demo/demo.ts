@@ -1,0 +1,93 @@
+/** Tells the demo's story step by step, with a table for each. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { styleText } from 'node:util';
+import { errorMessage } from '../../lib/errors.ts';
+import type { ContainerRuntime } from '../../runtime/index.ts';
+import type { Cli } from '../cli.ts';
+import type { DemoOptions } from '../commands/demo.ts';
+import { humanSize, shortDigest } from '../human.ts';
+import { chooseRuntime } from '../node.ts';
+import { formatTable } from '../output.ts';
+import type { Start } from './demo-node.ts';
+import { noContainers } from './no-containers.ts';
+import { answer, setStage } from './story.ts';
+
+export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Promise<void> {
+  const { stdout } = cli;
+  const startedMs = Date.now();
+  const folder = await mkdtemp(join(tmpdir(), 'lading-demo-'));
+  try {
+    const runtime = await runtimeFor(cli, folder);
+    const stage = await setStage(folder, runtime);
+    try {
+      stdout.write(`Registry ${stage.address}, nodes worker-1 and worker-2, all below ${folder}\n`);
+      for (const [index, step] of stage.steps.entries()) {
+        if (waits && index > 0) await enter(cli);
+        cli.signal.throwIfAborted();
+        stdout.write(`\n${styleText('bold', `${index + 1}. ${step.title}`, { stream: stdout })}\n${step.text}\n\n`);
+        stdout.write(await startsTable(await step.act()));
+      }
+      const seconds = ((Date.now() - startedMs) / 1000).toFixed(1);
+      stdout.write(`\n${answer}\nTold in ${seconds} s${waits ? '' : ' with real parts'}.\n`);
+    } finally {
+      await stage.close();
+    }
+    stdout.write(keep ? whatIsKept(folder, stage.address) : '');
+  } finally {
+    if (!keep) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function runtimeFor({ stdout, stderr }: Cli, folder: string): Promise<ContainerRuntime> {
+  try {
+    const { runtime, rejected } = await chooseRuntime(folder);
+    const others = rejected.map(({ name, reason }) => ` (${name} is not used: ${reason})`).join('');
+    stdout.write(`Containers run with ${runtime.name} ${runtime.version}${others}\n`);
+    for (const limitation of runtime.limitations) stdout.write(`  ${limitation}\n`);
+    return runtime;
+  } catch (error) {
+    stderr.write(`Containers cannot run here, so the story goes up to their start: ${errorMessage(error)}\n`);
+    return noContainers(errorMessage(error));
+  }
+}
+
+async function startsTable(starts: readonly Start[]): Promise<string> {
+  return formatTable([
+    ['NODE', 'POD', 'POLICY', 'DECISION', 'DIGEST THAT RUNS', 'REQUESTS', 'DOWNLOADED', 'CONTAINER PRINTED'],
+    ...starts.map((start) => [
+      start.node,
+      start.pod,
+      start.policy,
+      start.decision,
+      start.digest === undefined ? '-' : shortDigest(start.digest),
+      String(start.requests),
+      start.bytes === 0 ? '0' : humanSize(start.bytes),
+      start.printed,
+    ]),
+  ]);
+}
+
+async function enter({ stdout, signal }: Cli): Promise<void> {
+  const lines = createInterface({ input: process.stdin, output: stdout });
+  try {
+    await lines.question('\nEnter goes on ', { signal });
+  } finally {
+    lines.close();
+  }
+}
+
+function whatIsKept(folder: string, address: string): string {
+  return `
+Kept in ${folder}:
+
+  lading --root ${join(folder, 'worker-1')} images
+  lading --root ${join(folder, 'worker-2')} history ${address}/img1:latest
+  lading --root ${folder} registry serve --addr ${address}
+  lading --root ${join(folder, 'worker-2')} explain ${address}/img1     # while the registry serves
+
+Remove the folder when you are done.
+`;
+}

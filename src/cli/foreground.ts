@@ -1,0 +1,192 @@
+/** Runs pods in the foreground: their output on stdout, what happens to them on stderr, until they end or are stopped. */
+import { styleText } from 'node:util';
+import type { ContainerOutput, ImageDecision, KubeEvent, Pod, PodStatus } from '../agent/index.ts';
+import { LadingError } from '../lib/errors.ts';
+import { formatReference } from '../oci/index.ts';
+import type { KubeletReason } from '../policy/index.ts';
+import type { PullProgress } from '../pull/index.ts';
+import type { Cli } from './cli.ts';
+import type { RunOptions } from './commands/run.ts';
+import { shortDigest } from './human.ts';
+import { chooseRuntime, openNode, startAgent } from './node.ts';
+import { printable } from './output.ts';
+import { openProgressView, type ProgressView } from './progress-view.ts';
+
+/** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
+export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
+  const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
+  const screen = new Screen(cli);
+  for (const { name, reason } of rejected) screen.note(`${name} is not used: ${reason}`);
+  for (const text of [...warnings, ...runtime.limitations, ...pods.flatMap((pod) => pod.warnings)]) screen.warn(text);
+
+  const node = await openNode({ root: cli.settings.root });
+  const firstStarts = new FirstStarts();
+  node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
+  const podNode = await startAgent(node, runtime, {
+    onOutput: (output) => screen.output(output),
+    onDecision: (decision) => {
+      screen.decision(decision);
+      firstStarts.decided(decision);
+    },
+    onEvent: (event) => {
+      screen.event(event);
+      if (!options.retry) firstStarts.happened(event);
+    },
+  });
+  const grace = options.gracePeriod === undefined ? {} : { gracePeriodSeconds: options.gracePeriod };
+  try {
+    const workers = pods.map((pod) => podNode.agent.startPod(pod));
+    const ended = Promise.all(workers.map((worker) => worker.finished));
+    const statuses = await Promise.race([ended, firstStarts.failed, aborted(cli.signal)]);
+    return exitCodeOf(statuses);
+  } finally {
+    if (cli.signal.aborted) screen.note('stopping; Ctrl-C again does not wait for the grace period');
+    cli.onSecondInterrupt(() => void podNode.agent.stop({ gracePeriodSeconds: 0 }));
+    await podNode.agent.stop(grace);
+    await podNode.close();
+    await screen.close();
+    await node.close();
+  }
+}
+
+/** Rejects when a container fails before it ever ran: nobody who waits in front of a terminal wants that repeated. */
+class FirstStarts {
+  readonly failed: Promise<never>;
+  #fail!: (error: Error) => void;
+  readonly #decisions = new Map<string, ImageDecision>();
+  readonly #started = new Set<string>();
+
+  constructor() {
+    this.failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => {});
+  }
+
+  decided(decision: ImageDecision): void {
+    this.#decisions.set(keyOf(decision.pod.metadata.uid, `spec.containers{${decision.container}}`), decision);
+  }
+
+  happened({ type, reason, message, object }: KubeEvent): void {
+    const key = keyOf(object.uid, object.fieldPath);
+    if (reason === 'Started') this.#started.add(key);
+    if (type !== 'Warning' || reason !== 'Failed' || this.#started.has(key)) return;
+    const decision = this.#decisions.get(key);
+    // The event about the image comes before the decision; the one about the start comes after it.
+    if (!decision || !message.startsWith('Error: ')) return;
+    const where = `pod ${object.name}, container ${decision.container}`;
+    this.#fail(
+      decision.error === undefined
+        ? new LadingError('ERR_LADING_POD_START', `${where} does not start: ${message.slice('Error: '.length)}`, {
+            hint: 'Look at command, args and the image; --retry keeps trying as a kubelet does.',
+          })
+        : new LadingError(decision.error, `${where} does not start (${decision.error}): ${decision.message}`, {
+            hint: hintFor(decision.error, decision),
+          }),
+    );
+  }
+}
+
+function hintFor(error: KubeletReason, { image, policy }: ImageDecision): string {
+  const explain = `\`lading explain ${image}\` shows what each pull policy would do.`;
+  if (error === 'ErrImageNeverPull') return `Bring it to this node first: \`lading pull ${image}\`. ${explain}`;
+  if (error === 'InvalidImageName') return 'An image is written [REGISTRY/]REPOSITORY[:TAG][@DIGEST].';
+  if (error === 'RegistryUnavailable' && policy === 'Always') {
+    return `Start the registry or check the network. With IfNotPresent an image of this node needs no registry. ${explain}`;
+  }
+  return `Check name, tag and credentials. ${explain} --retry keeps trying as a kubelet does.`;
+}
+
+const colors = ['cyan', 'magenta', 'green', 'blue', 'yellow'] as const;
+
+/** Where all lines go, one after another, also while a progress view is drawn. */
+class Screen {
+  readonly #cli: Cli;
+  readonly #colors = new Map<string, (typeof colors)[number]>();
+  #view: ProgressView | undefined;
+  /** Opening a view takes a moment; everything waits its turn. */
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(cli: Cli) {
+    this.#cli = cli;
+  }
+
+  output({ pod, container, stream, line }: ContainerOutput): void {
+    const prefix = `[${pod.metadata.name}/${container}]`;
+    const target = stream === 'stderr' ? this.#cli.stderr : this.#cli.stdout;
+    this.#write(target, `${styleText(this.#colorOf(prefix), prefix, { stream: target })} ${line}\n`);
+  }
+
+  event({ type, reason, message, object, count }: KubeEvent): void {
+    const container = /\{(.*)\}$/.exec(object.fieldPath ?? '')?.[1];
+    const subject = container === undefined ? object.name : `${object.name}/${container}`;
+    const times = count > 1 ? ` (${count} times)` : '';
+    const line = `${subject}  ${reason}: ${printable(message)}${times}`;
+    const { stderr } = this.#cli;
+    this.#write(stderr, `${type === 'Warning' ? styleText('yellow', line, { stream: stderr }) : line}\n`);
+  }
+
+  decision({ pod, container, policy, imageRef, reasons, error }: ImageDecision): void {
+    if (error !== undefined && !this.#cli.verbose) return;
+    const what = error === undefined ? `runs image ${shortDigest(imageRef ?? '')}` : `does not start (${error})`;
+    const why = this.#cli.verbose ? `: ${reasons.map(({ text }) => text).join(' ')}` : '';
+    this.note(`${pod.metadata.name}/${container}  ${policy}: ${what}${why}`);
+  }
+
+  progress(name: string, progress: PullProgress): void {
+    this.#enqueue(async () => {
+      this.#view ??= await openProgressView(this.#cli.stderr);
+      this.#view.update(name, progress);
+    });
+  }
+
+  warn(text: string): void {
+    const { stderr } = this.#cli;
+    this.#write(stderr, `${styleText('yellow', 'warning:', { stream: stderr })} ${printable(text)}\n`);
+  }
+
+  note(text: string): void {
+    this.#write(this.#cli.stderr, `${printable(text)}\n`);
+  }
+
+  async close(): Promise<void> {
+    this.#enqueue(() => this.#view?.close());
+    await this.#queue;
+  }
+
+  #write(stream: NodeJS.WriteStream, text: string): void {
+    this.#enqueue(() => {
+      this.#view?.close();
+      this.#view = undefined;
+      stream.write(text);
+    });
+  }
+
+  #enqueue(task: () => void | Promise<void>): void {
+    this.#queue = this.#queue.then(task);
+  }
+
+  #colorOf(prefix: string): (typeof colors)[number] {
+    const color = this.#colors.get(prefix) ?? colors[this.#colors.size % colors.length]!;
+    this.#colors.set(prefix, color);
+    return color;
+  }
+}
+
+function exitCodeOf(statuses: readonly PodStatus[]): number {
+  const codes = statuses.flatMap(({ containerStatuses }) =>
+    containerStatuses.map(({ state }) => state.terminated?.exitCode ?? 0),
+  );
+  return codes.find((code) => code !== 0) ?? 0;
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function keyOf(uid: string, fieldPath: string | undefined): string {
+  return `${uid} ${fieldPath ?? ''}`;
+}

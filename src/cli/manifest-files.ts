@@ -1,0 +1,34 @@
+/** Reads pod manifests named on the command line: paths, and `-` for standard input. */
+import { readFile } from 'node:fs/promises';
+import { text as readStream } from 'node:stream/consumers';
+import type { Pod } from '../agent/pod.ts';
+import { type ManifestOptions, parsePodManifests } from '../agent/pod-manifest.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
+
+/** @throws PodManifestError with every problem of the file; LadingError `ERR_LADING_FILE_UNREADABLE` */
+export async function readManifest(file: string, options: Pick<ManifestOptions, 'unsupported'> = {}): Promise<Pod[]> {
+  return parsePodManifests(await readText(file), { file: file === '-' ? 'standard input' : file, ...options });
+}
+
+/** Whether an argument that may be an image or a file means a file: it looks like one, or there is one of that name. */
+export async function meansFile(argument: string): Promise<boolean> {
+  if (argument === '-' || /\.(ya?ml|json)$/.test(argument) || /^\.{0,2}\//.test(argument)) return true;
+  return readFile(argument).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function readText(file: string): Promise<string> {
+  if (file === '-') return readStream(process.stdin);
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const reason = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+    const known = reason[errorCode(error) as keyof typeof reason];
+    throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${file}: ${known ?? String(error)}`, {
+      hint: 'Give the path of a Kubernetes manifest, or - for standard input.',
+      cause: error,
+    });
+  }
+}

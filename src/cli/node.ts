@@ -1,0 +1,73 @@
+/** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Agent, type AgentListeners } from '../agent/index.ts';
+import { EngineImageService, EngineRuntimeService } from '../engine/index.ts';
+import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
+import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
+import { openStore, type Store } from '../store/index.ts';
+import { UnpackPool } from '../unpack/index.ts';
+
+export interface NodeOptions {
+  /** The directory that is the node. */
+  readonly root: string;
+  readonly registry?: RegistryClientOptions;
+}
+
+export interface Node {
+  readonly store: Store;
+  readonly registry: RegistryClient;
+  readonly unpack: UnpackPool;
+  readonly images: EngineImageService;
+  close(): Promise<void>;
+}
+
+/** A node that can pull, list and remove images. */
+export async function openNode(options: NodeOptions): Promise<Node> {
+  const store = await openStore(options.root);
+  const registry = new RegistryClient(options.registry);
+  const unpack = new UnpackPool({});
+  const deps = { store, registry, unpack };
+  return {
+    ...deps,
+    images: new EngineImageService(deps),
+    async close() {
+      await unpack.close();
+      await registry.close();
+      store.close();
+    },
+  };
+}
+
+export interface PodNode {
+  readonly agent: Agent;
+  readonly runtime: EngineRuntimeService;
+  /** Stops the pods with their grace period, then removes every sandbox. */
+  close(): Promise<void>;
+}
+
+/** Lets pods run on a node; recovers first what a killed process left on it. */
+export async function startAgent(node: Node, runtime: ContainerRuntime, listeners: AgentListeners): Promise<PodNode> {
+  const { store, registry, unpack } = node;
+  const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
+  await service.recover();
+  const agent = new Agent({ images: node.images, runtime: service, logRoot: join(store.root, 'logs'), ...listeners });
+  return {
+    agent,
+    runtime: service,
+    async close() {
+      await agent.stop();
+      await service.close();
+    },
+  };
+}
+
+/** The runtime of this machine for a node. @throws LadingError when containers cannot run here, with the reason */
+export function chooseRuntime(root: string, prefer?: RuntimeChoice) {
+  return selectRuntime({ stateDir: join(root, 'runtime'), ...(prefer ? { prefer } : {}) });
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,141 @@
+/** The CRI ImageService over the registry client, the pull engine and the store of one node. */
+import { type CallOptions, CriError, type AuthConfig, type Image, type ImageService, type ImageSpec } from '../cri/index.ts';
+import { debugLog } from '../lib/debug.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
+import { parseImageConfig, parseReference, pullReference, type Reference } from '../oci/index.ts';
+import { executePull, planPull, type PullDependencies, type PullProgress } from '../pull/index.ts';
+import { type Credential, RegistryError } from '../registry/index.ts';
+import type { ImageRecord } from '../store/index.ts';
+import { findImage, namesOfImage } from './image-lookup.ts';
+
+const debug = debugLog('engine');
+const maxConfigBytes = 8 * 1024 * 1024;
+
+export type PullListener = (reference: Reference, progress: PullProgress) => void;
+
+export class EngineImageService implements ImageService {
+  readonly #deps: PullDependencies;
+  readonly #listeners = new Set<PullListener>();
+
+  constructor(deps: PullDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Progress of every pull of this service; returns the function that ends the subscription. */
+  onPullProgress(listener: PullListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async listImages(filter?: { image?: ImageSpec }): Promise<Image[]> {
+    const { store } = this.#deps;
+    if (!filter?.image?.image) return Promise.all(store.images.list().map((image) => this.#describe(image)));
+    const found = findImage(store, filter.image.image);
+    return found ? [await this.#describe(found)] : [];
+  }
+
+  async imageStatus(image: ImageSpec): Promise<Image | undefined> {
+    const found = findImage(this.#deps.store, image.image);
+    return found && this.#describe(found);
+  }
+
+  async pullImage(
+    request: { image: ImageSpec; auth?: AuthConfig },
+    options: CallOptions = {},
+  ): Promise<{ imageRef: string }> {
+    const { signal } = options;
+    try {
+      const reference = pullReference(parseReference(request.image.image));
+      const credentials = request.auth && credentialOf(request.auth, reference);
+      const { imageId } = await this.#pull(reference, { signal, ...(credentials ? { credentials: [credentials] } : {}) });
+      return { imageRef: imageId };
+    } catch (error) {
+      throw pullError(error, signal);
+    }
+  }
+
+  async removeImage(image: ImageSpec): Promise<void> {
+    const { store } = this.#deps;
+    const found = findImage(store, image.image);
+    if (!found) return;
+    for (const record of store.names.list()) if (record.imageId === found.id) store.names.remove(record.name);
+    store.images.remove(found.id);
+    await store.collectGarbage();
+  }
+
+  async imageFsInfo() {
+    const { store } = this.#deps;
+    const usage = await store.diskUsage();
+    return {
+      imageFilesystems: [
+        {
+          timestamp: BigInt(Date.now()) * 1_000_000n,
+          fsId: { mountpoint: store.root },
+          usedBytes: { value: usage.totalBytes },
+          inodesUsed: { value: usage.totalInodes },
+        },
+      ],
+    };
+  }
+
+  async #pull(reference: Reference, options: { signal?: AbortSignal | undefined; credentials?: readonly Credential[] }) {
+    const plan = await planPull(this.#deps, reference, options);
+    debug('pull %s: %d layers, %d bytes to fetch', plan.name, plan.layersToFetch, plan.bytesToFetch);
+    return executePull(this.#deps, plan, {
+      ...options,
+      onProgress: (progress) => {
+        for (const listener of this.#listeners) listener(reference, progress);
+      },
+    });
+  }
+
+  async #describe(image: ImageRecord): Promise<Image> {
+    const { store } = this.#deps;
+    const config = parseImageConfig(await store.blobs.read(image.id, { maxBytes: maxConfigBytes }));
+    const [user = ''] = (config.config.User ?? '').split(':');
+    const numeric = /^\d+$/.test(user);
+    return {
+      id: image.id,
+      ...namesOfImage(store, image),
+      size: image.size,
+      ...(numeric ? { uid: { value: Number(user) } } : {}),
+      username: numeric ? '' : user,
+      pinned: false,
+    };
+  }
+}
+
+/** @see registry.md 4.4: the address rules out other registries; then user and password, identity token, `auth`. */
+function credentialOf(auth: AuthConfig, reference: Reference): Credential | undefined {
+  const origin = 'the pull request';
+  if (auth.serverAddress) {
+    const host = URL.canParse(auth.serverAddress) ? new URL(auth.serverAddress).host : undefined;
+    const endpoint = reference.registry === 'docker.io' ? 'registry-1.docker.io' : reference.registry;
+    if (host !== endpoint) return undefined;
+  }
+  if (auth.username) return { username: auth.username, password: auth.password ?? '', origin };
+  if (auth.identityToken) return { identityToken: auth.identityToken, origin };
+  if (auth.auth) {
+    const decoded = Buffer.from(auth.auth, 'base64').toString().replace(/\0+$/, '');
+    const colon = decoded.indexOf(':');
+    if (colon < 0) throw new CriError('INVALID_ARGUMENT', 'auth of the pull request is not base64 of user:password');
+    return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), origin };
+  }
+  return undefined;
+}
+
+/** The kubelet tells pull errors apart by their text. @see cri.md, "Errors of PullImage" */
+function pullError(error: unknown, signal: AbortSignal | undefined): CriError {
+  if (error instanceof CriError) return error;
+  if (signal?.aborted) return new CriError('CANCELLED', 'the pull was cancelled', { cause: error });
+  const details = {
+    cause: error,
+    ...(error instanceof LadingError ? { hint: error.hint, data: error.data } : {}),
+  };
+  const message = errorMessage(error);
+  if (error instanceof RegistryError) {
+    if (error.data.unreachable) return new CriError('UNKNOWN', `RegistryUnavailable: ${message}`, details);
+    if (error.data.kind === 'not-found') return new CriError('NOT_FOUND', message, details);
+  }
+  return new CriError('UNKNOWN', message, details);
+}
