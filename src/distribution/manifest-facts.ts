@@ -1,7 +1,7 @@
 import { errorCode, errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { isDigest } from '../oci/digest.ts';
+import { parseJsonDocument } from '../oci/json-document.ts';
 import { type ImageIndex, type ImageManifest, parseManifest } from '../oci/manifest.ts';
 import { bareMediaType, isIndexType, isManifestType, mediaTypes } from '../oci/media-types.ts';
 import { Refusal } from './errors.ts';
@@ -16,11 +16,13 @@ export interface ManifestFacts {
   readonly subject?: Digest | undefined;
   /** As the referrers list shows it: the manifest's own, else the type of its config. */
   readonly artifactType?: string | undefined;
-  readonly annotations?: Readonly<Record<string, unknown>> | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Content types that leave it to the document to say what it is. */
 const undecidedTypes = new Set(['', 'application/json', mediaTypes.octetStream]);
+/** @see https://www.rfc-editor.org/rfc/rfc6838#section-4.2 */
+const mediaTypePattern = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/;
 /** Layers that are fetched from elsewhere. */
 const nonDistributable =
   /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.v1|docker\.image\.rootfs\.foreign\.diff)\.tar/;
@@ -61,37 +63,27 @@ function imageFacts(document: ImageManifest | ImageIndex): ManifestFacts {
   };
 }
 
-/** @returns undefined if the document is no JSON object, or calls itself another type than it was sent as */
+/** @returns undefined if the document is of no other type than the image types, or of two */
 function otherFacts(bytes: Uint8Array, declared: string): ManifestFacts | undefined {
-  const document = jsonObject(bytes);
-  const own = typeof document?.mediaType === 'string' ? bareMediaType(document.mediaType) : undefined;
+  const document = parseJsonDocument(bytes, refuse);
+  const own = document.member('mediaType').optional('type', (value) => bareMediaType(value.text())).type;
   const mediaType = own ?? declared;
-  const isOther = !undecidedTypes.has(mediaType) && !isManifestType(mediaType) && !isIndexType(mediaType);
-  if (!document || !isOther || (declared !== mediaType && !undecidedTypes.has(declared))) return undefined;
-  const subject = (document.subject as { digest?: unknown } | null | undefined)?.digest;
-  const { artifactType, annotations } = document;
+  if (undecidedTypes.has(mediaType) || isManifestType(mediaType) || isIndexType(mediaType)) return undefined;
+  if (declared !== mediaType && !undecidedTypes.has(declared)) return undefined;
+  if (!mediaTypePattern.test(mediaType)) refuse(`${JSON.stringify(mediaType)} is no media type`);
   return {
     mediaType,
     blobs: [],
     manifests: [],
     either: [],
-    subject: typeof subject === 'string' && isDigest(subject) ? subject : undefined,
-    artifactType: typeof artifactType === 'string' && artifactType !== '' ? artifactType : undefined,
-    annotations: isObject(annotations) ? annotations : undefined,
+    ...document.member('subject').optional('subject', (value) => value.member('digest').digest()),
+    ...document.member('artifactType').optional('artifactType', (value) => value.text()),
+    ...document.member('annotations').optional('annotations', (value) => value.map((text) => text.text())),
   };
 }
 
-function jsonObject(bytes: Uint8Array): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function refuse(problem: string): never {
+  throw new Refusal(400, { code: 'MANIFEST_INVALID', message: `the manifest cannot be used: ${problem}` });
 }
 
 function digestOfEntry({ digest }: Descriptor): Digest {

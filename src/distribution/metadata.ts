@@ -26,6 +26,8 @@ export interface Referrer {
   readonly descriptor: string;
 }
 
+const sqliteBusy = 5;
+const sqliteFull = 13;
 const schemaVersion = 1;
 const schema = `
   CREATE TABLE repositories (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -76,7 +78,7 @@ export class Metadata {
       this.#transaction(() => this.#prepareSchema(root));
     } catch (error) {
       this.#database.close();
-      throw isBusy(error) ? inUse(root, error) : error;
+      throw resultCode(error) === sqliteBusy ? inUse(root, error) : error;
     }
   }
 
@@ -284,9 +286,14 @@ function storedManifest(row: Row | undefined): StoredManifest | undefined {
   return { digest: row.digest as Digest, mediaType: row.media_type as string, size: row.size as number };
 }
 
-function isBusy(error: unknown): boolean {
-  const sqliteBusy = 5;
-  return error instanceof Error && 'errcode' in error && error.errcode === sqliteBusy;
+/** Whether a change failed because the disk is full. */
+export function isDatabaseFull(error: unknown): boolean {
+  return resultCode(error) === sqliteFull;
+}
+
+/** @see https://www.sqlite.org/rescode.html */
+function resultCode(error: unknown): unknown {
+  return error instanceof Error && 'errcode' in error ? error.errcode : undefined;
 }
 
 function inUse(root: string, cause: unknown): LadingError {

@@ -4,6 +4,7 @@ import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
 import { Refusal } from './errors.ts';
 import { jsonBody, type Reply } from './exchange.ts';
+import { isDatabaseFull } from './metadata.ts';
 import { idleBodyTimeoutMs } from './request-body.ts';
 
 const debug = debugLog('distribution');
@@ -30,6 +31,7 @@ export async function sendReply(
     response.end();
     return;
   }
+  response.setTimeout(idleBodyTimeoutMs);
   const content = 'open' in body ? body.open() : body;
   if (content instanceof Uint8Array) {
     onBytes(content.byteLength);
@@ -37,11 +39,10 @@ export async function sendReply(
     return;
   }
   content.on('data', (chunk: Uint8Array) => onBytes(chunk.byteLength));
-  response.setTimeout(idleBodyTimeoutMs);
   try {
     await pipeline(content, response);
   } catch (error) {
-    debug('%s %s was cut: %s', request.method, request.url, error);
+    debug('an answer to a %s was cut: %s', request.method, error);
   }
 }
 
@@ -51,7 +52,7 @@ export function errorReply(error: unknown): Reply {
     const { status, errors, headers } = error;
     return { status, headers: { 'Content-Type': 'application/json', ...headers }, body: jsonBody({ errors }) };
   }
-  const isFull = errorCode(error) === 'ERR_LADING_DISK_FULL';
+  const isFull = errorCode(error) === 'ERR_LADING_DISK_FULL' || isDatabaseFull(error);
   const message = isFull ? 'the disk of the registry is full' : 'the registry failed to handle this request';
   const body = jsonBody({ errors: [{ code: 'UNKNOWN', message }] });
   return { status: isFull ? 507 : 500, headers: { 'Content-Type': 'application/json' }, body };

@@ -82,7 +82,12 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   const running = new Set<Promise<void>>();
   const server = createServer({ maxHeaderSize: maxHeaderBytes, keepAliveTimeout: keepAliveMs, requestTimeout: 0 });
   server.on('request', (request, response) => {
-    const work = handle(endpoints, request, response, onRequest).finally(() => running.delete(work));
+    const work = handle(endpoints, request, response, onRequest)
+      .catch((error: unknown) => {
+        debug('a %s was not answered: %s', request.method, error);
+        response.destroy();
+      })
+      .finally(() => running.delete(work));
     running.add(work);
   });
   try {
@@ -138,6 +143,8 @@ async function handle(
     if (!(error instanceof Refusal)) debug('%s %s failed: %s', request.method, path, error);
     reply = errorReply(error);
   }
+  // What a refused request still sends is read away, or the next one on the connection would never be seen.
+  request.resume();
   if (response.destroyed) return;
   await sendReply(request, response, {
     reply,

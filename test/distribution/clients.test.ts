@@ -1,8 +1,9 @@
 import { type ExecFileException, execFile, spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { digestHex, digestOf, mediaTypes } from '../../src/oci/index.ts';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { digestHex, digestOf, mediaTypes, parseReference } from '../../src/oci/index.ts';
+import { RegistryClient } from '../../src/registry/index.ts';
 import { tarOfFolder, writeOciLayout } from '../support/oci-layout.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { descriptorOf, jsonBytes, TestRegistry } from './support/registry.ts';
@@ -48,6 +49,35 @@ async function asIndex(folder: string, manifest: string): Promise<{ index: strin
   await writeFile(path.join(folder, 'index.json'), jsonBytes({ schemaVersion: 2, manifests: [entry] }));
   return { index: entry.digest };
 }
+
+test('the registry client of this project pushes, resolves, lists, pulls and deletes', async () => {
+  const client = new RegistryClient({ credentials: async () => [] });
+  onTestFinished(() => client.close());
+  const reference = parseReference(`${registry.address}/lading/image:1`);
+  const [layer, config] = [Buffer.alloc(3_000_000, 'layer'), jsonBytes({ architecture: 'amd64', os: 'linux' })];
+  const layers = [descriptorOf(mediaTypes.ociLayer, layer)];
+  const bytes = jsonBytes({
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: descriptorOf(mediaTypes.ociConfig, config),
+    layers,
+  });
+  expect(await client.pushBlob(reference, layers[0]!, () => layer)).toBe(true);
+  expect(await client.pushBlob(reference, layers[0]!, () => layer)).toBe(false);
+  expect(await client.pushBlob(reference, descriptorOf(mediaTypes.ociConfig, config), () => config)).toBe(true);
+  const digest = await client.pushManifest(reference, bytes, mediaTypes.ociManifest);
+  registry.records.length = 0;
+  const { descriptor } = await client.resolve(reference);
+  expect(descriptor).toMatchObject({ digest, mediaType: mediaTypes.ociManifest, size: bytes.length });
+  expect(registry.records.map(({ method, status }) => [method, status])).toEqual([['HEAD', 200]]);
+  expect(await client.listTags(reference)).toEqual(['1']);
+  const { body } = await client.fetchBlob(reference, layers[0]!, { offset: 1_000_000 });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  expect(Buffer.concat(chunks).equals(layer.subarray(1_000_000))).toBe(true);
+  expect(await client.deleteManifest(reference)).toBe(true);
+  await expect(client.resolve(reference)).rejects.toMatchObject({ data: { kind: 'not-found' } });
+});
 
 describe.skipIf(lacks('skopeo'))('skopeo (skipped where it is not installed)', () => {
   const skopeo = (home: string, ...args: string[]) => run(home, 'skopeo', ['--insecure-policy', ...args]);

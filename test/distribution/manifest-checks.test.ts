@@ -45,6 +45,18 @@ test.each([
     jsonBytes({ signatures: [] }),
     'application/vnd.docker.distribution.manifest.v1+prettyjws',
   ],
+  ['a type that is no header value', jsonBytes({ mediaType: 'a/b\r\nX-Injected: 1' }), 'application/json'],
+  ['a mediaType that is no text', jsonBytes({ mediaType: 7 }), 'application/vnd.example+json'],
+  [
+    'annotations of another type that are no texts',
+    jsonBytes({ annotations: { a: [[]] } }),
+    'application/vnd.example+json',
+  ],
+  [
+    'thousands of nested lists',
+    Buffer.from('['.repeat(2_000_000) + ']'.repeat(2_000_000)),
+    'application/vnd.example+json',
+  ],
   ['no type at all', jsonBytes({ hello: 1 }), 'application/json'],
 ])('%s: 400 MANIFEST_INVALID', async (_, body, contentType) => {
   await expectRefused(body, contentType);

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -55,6 +55,26 @@ test('a client that leaves in the middle of an upload is recorded with 499; what
   const bytes = Buffer.concat([Buffer.alloc(400), randomBlob()]);
   const done = await registry.send('PUT', `${location}?digest=${digestOf(bytes)}`, { body: bytes.subarray(400) });
   expect(done.status).toBe(201);
+});
+
+test('a request that is refused before its body ends does not block the connection', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const body = Buffer.alloc(8 * 1024 * 1024);
+  const location = await registry.startUpload('refused');
+  const refused: [string, string, number, object][] = [
+    ['PUT', '/v2/refused/manifests/x', 413, {}],
+    ['PUT', '/v2/refused/manifests/x', 413, { 'Transfer-Encoding': 'chunked' }],
+    ['PATCH', location, 400, { 'Content-Range': '0-99999', 'Transfer-Encoding': 'chunked' }],
+    ['PATCH', location, 416, { 'Content-Range': '5-8388612' }],
+    ['POST', '/v2/refused/blobs/uploads/?digest=sha256:bad', 400, {}],
+    ['POST', '/v2/nothing', 404, {}],
+  ];
+  for (const [method, target, status, headers] of refused) {
+    const answer = await sendTo(registry.port, method, target, { agent, body, headers: { ...headers } });
+    expect(answer.status).toBe(status);
+    expect((await sendTo(registry.port, 'GET', '/v2/', { agent })).status).toBe(200);
+  }
+  agent.destroy();
 });
 
 test('a monolithic upload that is cut leaves nothing behind', async () => {
