@@ -7,14 +7,17 @@ export interface LayerFacts {
   readonly version: 1;
   /** Digest of the uncompressed stream, verified. */
   readonly diffId: string;
-  /** Digest of the blob as it was read, computed on the way; whether it is the expected one is the caller's check. */
-  readonly blobDigest: string;
   /** Bytes of the uncompressed stream, those after the end marker included. */
   readonly size: number;
   /** Entries that made something, whiteouts included. */
   readonly entries: number;
   /** Bytes of all regular files, each inode once. */
   readonly contentBytes: number;
+  /**
+   * Where whiteouts and opaque marks stand on disk: as devices 0:0 and in `trusted.overlay.*` or `user.overlay.*`, or
+   * only here (`none`, a store whose layers are copied).
+   */
+  readonly marks: 'trusted' | 'user' | 'none';
   /** Directories that no entry lists and that exist because a child does: they take their attributes from below. */
   readonly implied: readonly string[];
   /** Names that hide something of the layers below, those in opaque directories left out. */
@@ -50,7 +53,11 @@ export interface EntryRecord {
   readonly size: number;
   /** Nanoseconds since 1970 as decimal text, exact. */
   readonly mtime: string;
-  /** SHA-256 of a file's content in hex; target of a symlink (latin1); `major:minor` of a device; else empty. */
+  /**
+   * CRC-32 of a file's content in hex (against damage, not malice; empty for sparse files); target of a symlink
+   * (latin1); `major:minor` of a device; the
+   * extended attribute that marks an opaque directory; else empty.
+   */
   readonly content: string;
 }
 

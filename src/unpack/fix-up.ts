@@ -1,0 +1,196 @@
+import { fstatSync } from 'node:fs';
+import { constants } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import { closeFd, mkdirAt, openAt, openFlags } from '../lib/libc-at.ts';
+import { systemError } from '../lib/libc-library.ts';
+import { listXattrs } from './attributes.ts';
+import { copyAttributes, isImageXattr } from './copy-attributes.ts';
+import { DirectoryHandles, openSteps, openTreeRoot, type TreePlace } from './directory-handles.ts';
+import { hostError } from './errors.ts';
+import { deepestFirst } from './layer-tree.ts';
+import { effectiveLayers, type LayerDirectory } from './stack.ts';
+
+/**
+ * The fix-up layer of a chain (K2): a layer of directories on top of it, for the two things that layers unpacked
+ * without their parents cannot know. Directories that a layer only implies get their attributes from the nearest layer
+ * below that lists them (P2), and directories with a whiteout that no other layer has become merged, because overlayfs
+ * hides whiteouts only then (W7).
+ */
+
+/** Lookups between two turns of the event loop. */
+const lookupsPerTurn = 200;
+
+/**
+ * @param layers bottom first
+ * @param targetDir an existing empty directory; becomes the fix-up layer if one is needed
+ * @returns whether the chain needs a fix-up layer; if not, the directory is left empty
+ */
+export async function buildFixUp(layers: readonly LayerDirectory[], targetDir: string): Promise<boolean> {
+  const chain = new Chain(effectiveLayers(layers));
+  try {
+    const wanted = await wantedDirectories(chain);
+    if (wanted.size === 0) return false;
+    makeDirectories(chain, wanted, targetDir);
+    return true;
+  } finally {
+    chain.close();
+  }
+}
+
+async function wantedDirectories(chain: Chain): Promise<Set<string>> {
+  const wanted = new Set<string>();
+  let lookups = 0;
+  for (const layer of chain.topmostFirst) {
+    const candidates = [
+      ...layer.directory.facts.implied.map((path) => ({ path, needed: () => chain.inheritsMore(layer, path) })),
+      ...[...new Set(layer.directory.facts.whiteouts.map(parentOf))].map((path) => ({
+        path,
+        needed: () => chain.isOnlyIn(layer, path),
+      })),
+    ];
+    for (const { path, needed } of candidates) {
+      if (!wanted.has(path) && needed()) wanted.add(path);
+      lookups += 1;
+      if (lookups % lookupsPerTurn === 0) await setImmediate();
+    }
+  }
+  return wanted;
+}
+
+interface FixUpNode extends TreePlace {
+  readonly path: string;
+  readonly parent: FixUpNode | undefined;
+  readonly children: Map<string, FixUpNode>;
+}
+
+function makeDirectories(chain: Chain, wanted: ReadonlySet<string>, targetDir: string): void {
+  const root: FixUpNode = { path: '', name: '', parent: undefined, children: new Map() };
+  const handles = new DirectoryHandles(root, openTreeRoot(targetDir));
+  try {
+    for (const path of wanted) {
+      let node = root;
+      for (const name of path === '' ? [] : path.split('/')) {
+        let child = node.children.get(name);
+        if (child === undefined) {
+          const made = mkdirAt(handles.get(node), name, 0o700);
+          if (made < 0) throw hostError(path, systemError(-made, 'mkdir'));
+          child = { path: node === root ? name : `${node.path}/${name}`, name, parent: node, children: new Map() };
+          node.children.set(name, child);
+        }
+        node = child;
+      }
+    }
+    for (const node of deepestFirst(root, ({ children }) => children.values())) {
+      chain.copyEffective(node.path, handles.get(node));
+    }
+  } finally {
+    handles.close();
+  }
+}
+
+/** One layer of the chain, with its facts as sets. */
+interface OpenLayer {
+  readonly directory: LayerDirectory;
+  readonly fd: number;
+  readonly implied: ReadonlySet<string>;
+  readonly whiteouts: ReadonlySet<string>;
+  readonly opaques: ReadonlySet<string>;
+}
+
+class Chain {
+  readonly topmostFirst: readonly OpenLayer[];
+  readonly #contributors = new Map<string, readonly OpenLayer[]>();
+
+  constructor(layers: readonly LayerDirectory[]) {
+    this.topmostFirst = [...layers].reverse().map((directory) => ({
+      directory,
+      fd: openTreeRoot(directory.dir),
+      implied: new Set(directory.facts.implied),
+      whiteouts: new Set(directory.facts.whiteouts),
+      opaques: new Set(directory.facts.opaques),
+    }));
+  }
+
+  close(): void {
+    for (const { fd } of this.topmostFirst) closeFd(fd);
+  }
+
+  /** Whether the topmost layer that has the directory only implies it, and one below gives it other attributes. */
+  inheritsMore(layer: OpenLayer, path: string): boolean {
+    const contributors = this.#contributorsOf(path);
+    if (contributors[0] !== layer) return false;
+    const provider = providerOf(contributors, path);
+    return provider !== undefined && withDirectory(provider, path, (fd) => !isPlain(fd, provider));
+  }
+
+  isOnlyIn(layer: OpenLayer, path: string): boolean {
+    const contributors = this.#contributorsOf(path);
+    return contributors.length === 1 && contributors[0] === layer;
+  }
+
+  copyEffective(path: string, toFd: number): void {
+    const contributors = this.#contributorsOf(path);
+    const source = providerOf(contributors, path) ?? contributors[0]!;
+    withDirectory(source, path, (fd) => copyAttributes(fd, toFd, path, source.directory.facts.marks));
+  }
+
+  /** The layers whose directory of this path is part of the merged one, topmost first. */
+  #contributorsOf(path: string): readonly OpenLayer[] {
+    const known = this.#contributors.get(path);
+    if (known) return known;
+    const found: OpenLayer[] = [];
+    const upwards = [...selfAndAncestors(path)];
+    for (const layer of this.topmostFirst) {
+      if (upwards.some((above) => layer.whiteouts.has(above))) break;
+      const state = lookUp(layer, path);
+      if (state === 'other') break;
+      if (state === 'directory') found.push(layer);
+      if (upwards.some((above) => layer.opaques.has(above))) break;
+    }
+    this.#contributors.set(path, found);
+    return found;
+  }
+}
+
+/** The nearest layer that lists the directory, or made it anew. */
+function providerOf(contributors: readonly OpenLayer[], path: string): OpenLayer | undefined {
+  return contributors.find((layer) => !layer.implied.has(path));
+}
+
+/** `other`: the path, or something above it, is no directory in this layer. */
+function lookUp(layer: OpenLayer, path: string): 'directory' | 'absent' | 'other' {
+  if (path === '') return 'directory';
+  const fd = openSteps(layer.fd, path.split('/'));
+  if (fd === -constants.errno.ENOENT) return 'absent';
+  if (fd === -constants.errno.ENOTDIR || fd === -constants.errno.ELOOP) return 'other';
+  if (fd < 0) throw hostError(path, systemError(-fd, 'open'));
+  closeFd(fd);
+  return 'directory';
+}
+
+function withDirectory<T>(layer: OpenLayer, path: string, use: (fd: number) => T): T {
+  const fd = path === '' ? openAt(layer.fd, '.', openFlags.directory) : openSteps(layer.fd, path.split('/'));
+  if (fd < 0) throw hostError(path, systemError(-fd, 'open'));
+  try {
+    return use(fd);
+  } finally {
+    closeFd(fd);
+  }
+}
+
+/** As an implied directory is anyway. */
+function isPlain(fd: number, layer: OpenLayer): boolean {
+  const { mode, uid, gid } = fstatSync(fd);
+  const { marks } = layer.directory.facts;
+  return (
+    (mode & 0o7777) === 0o755 && uid === 0 && gid === 0 && !listXattrs(fd).some((name) => isImageXattr(name, marks))
+  );
+}
+
+function* selfAndAncestors(path: string): Generator<string> {
+  for (let at = path; at !== ''; at = parentOf(at)) yield at;
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}

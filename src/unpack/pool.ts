@@ -1,0 +1,167 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { debugLog } from '../lib/debug.ts';
+import { LadingError } from '../lib/errors.ts';
+import type { LayerFacts } from '../lib/layer-facts.ts';
+import { siblingModule } from '../lib/sibling-module.ts';
+import { fromPlainError } from './errors.ts';
+import type { MergeJob } from './merge.ts';
+import type { UnpackJob } from './unpack-layer.ts';
+import { newControl, type Report, requestStop, type Task } from './worker-protocol.ts';
+
+const log = debugLog('unpack');
+
+/** Two workers keep two cores busy; a third on two cores only adds switching. */
+const maxDefaultWorkers = 4;
+
+export interface TaskOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called about 20 times a second with the bytes of the blob that were read so far. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+interface Queued {
+  readonly task: Task;
+  readonly options: TaskOptions;
+  resolve(result: LayerFacts | undefined): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Worker threads that unpack layers, one layer each, first come first served: give it the largest layers first. Threads
+ * start when there is work and do not keep the process alive when there is none.
+ */
+export class UnpackPool {
+  readonly #size: number;
+  readonly #idle: Worker[] = [];
+  readonly #busy = new Map<Worker, Queued>();
+  readonly #queue: Queued[] = [];
+  #closed = false;
+
+  constructor(options: { workers?: number } = {}) {
+    this.#size = options.workers ?? Math.min(availableParallelism(), maxDefaultWorkers);
+  }
+
+  /**
+   * Unpacks one layer; resolves when all of it is in `job.targetDir` and its diffID was right. Nothing is synced. After
+   * a failure the directory and the record are of no use.
+   * @throws LayerError for a layer that must not be used; LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_UNPACK_IO`,
+   * `ERR_LADING_UNMAPPED_ID`, `ERR_LADING_UNPACK_WORKER` otherwise; the reason of the signal when it was aborted
+   */
+  async unpack(job: UnpackJob, options: TaskOptions = {}): Promise<LayerFacts> {
+    const facts = await this.#enqueue({ kind: 'unpack', job, control: newControl() }, options);
+    return facts!;
+  }
+
+  /** Merges unpacked layers into one directory; see `mergeByCopy`. */
+  async merge(job: MergeJob, options: TaskOptions = {}): Promise<void> {
+    await this.#enqueue({ kind: 'merge', job, control: newControl() }, options);
+  }
+
+  /** Stops what is running and ends the threads. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const queued of this.#queue.splice(0)) queued.reject(closedError());
+    for (const { task } of this.#busy.values()) requestStop(task.control);
+    const running = [...this.#busy.keys()].map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
+    await Promise.all([...this.#idle.splice(0).map((worker) => worker.terminate()), ...running]);
+  }
+
+  #enqueue(task: Task, options: TaskOptions): Promise<LayerFacts | undefined> {
+    const { signal } = options;
+    if (this.#closed) return Promise.reject(closedError());
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      const stop = () => this.#stop(queued);
+      const settle = () => signal?.removeEventListener('abort', stop);
+      const queued: Queued = {
+        task,
+        options,
+        resolve: (result) => {
+          settle();
+          resolve(result);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', stop, { once: true });
+      this.#queue.push(queued);
+      this.#dispatch();
+    });
+  }
+
+  #stop(queued: Queued): void {
+    requestStop(queued.task.control);
+    const index = this.#queue.indexOf(queued);
+    if (index === -1) return;
+    this.#queue.splice(index, 1);
+    queued.reject(queued.options.signal?.reason);
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const worker = this.#idle.pop() ?? this.#start();
+      if (worker === undefined) return;
+      const queued = this.#queue.shift()!;
+      this.#busy.set(worker, queued);
+      worker.ref();
+      worker.postMessage(queued.task);
+    }
+  }
+
+  #start(): Worker | undefined {
+    if (this.#busy.size + this.#idle.length >= this.#size) return undefined;
+    const worker = new Worker(siblingModule(import.meta.url, './worker'), { name: 'lading-unpack' });
+    worker.on('message', (report: Report) => this.#onReport(worker, report));
+    let crash: unknown;
+    worker.on('error', (error) => {
+      crash = error;
+    });
+    worker.on('exit', () => this.#onExit(worker, crash));
+    return worker;
+  }
+
+  #onReport(worker: Worker, report: Report): void {
+    const queued = this.#busy.get(worker);
+    if (queued === undefined) return;
+    if (report.kind === 'progress') {
+      queued.options.onProgress?.(report.bytes);
+      return;
+    }
+    this.#busy.delete(worker);
+    if (this.#closed) void worker.terminate();
+    else {
+      this.#idle.push(worker);
+      worker.unref();
+    }
+    if (report.kind === 'done') queued.resolve(report.result);
+    else if (report.kind === 'failed') queued.reject(fromPlainError(report.error));
+    else queued.reject(queued.options.signal?.aborted ? queued.options.signal.reason : closedError());
+    if (!this.#closed) this.#dispatch();
+  }
+
+  /** A thread that ends by itself has crashed; its task fails, the others go on in new threads. */
+  #onExit(worker: Worker, crash: unknown): void {
+    const index = this.#idle.indexOf(worker);
+    if (index !== -1) this.#idle.splice(index, 1);
+    const queued = this.#busy.get(worker);
+    this.#busy.delete(worker);
+    if (queued) {
+      log('a worker ended during %s: %s', queued.task.kind, crash);
+      const why = crash instanceof Error ? `: ${crash.message}` : '';
+      queued.reject(
+        new LadingError('ERR_LADING_UNPACK_WORKER', `the thread that unpacked a layer ended early${why}`, {
+          cause: crash,
+          hint: 'Try again; if it happens again with the same image, its layers may need more memory than there is.',
+        }),
+      );
+    }
+    if (!this.#closed) this.#dispatch();
+  }
+}
+
+function closedError(): LadingError {
+  return new LadingError('ERR_LADING_UNPACK_CLOSED', 'unpacking was stopped: the pool is closed');
+}

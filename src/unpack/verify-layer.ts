@@ -1,0 +1,165 @@
+import { fstatSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import type { EntryRecord } from '../lib/layer-facts.ts';
+import { entryColumns } from '../lib/layer-facts.ts';
+import { splitDevice } from '../lib/libc.ts';
+import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
+import { errnoName } from '../lib/libc-library.ts';
+import { getXattr } from './attributes.ts';
+import { chunkBytes } from './byte-source.ts';
+import { openSteps, openTreeRoot } from './directory-handles.ts';
+
+/** One thing about a layer on disk that is not as it was unpacked. */
+export interface LayerFinding {
+  /** Byte string, as in `LayerFacts`. */
+  readonly path: string;
+  /** `missing`, `not part of the layer`, or what differs: `mode 0644, want 0755`. */
+  readonly problem: string;
+}
+
+const entriesPerTurn = 100;
+
+/**
+ * Compares an unpacked layer with the record made when it was unpacked: every path, its type, mode, owner, size, time,
+ * symlink targets, devices, whiteouts, opaque marks, and on request the content of files (CRC-32: against damage, not
+ * malice). Reads only.
+ */
+export async function* verifyLayer(
+  dir: string,
+  entriesFile: string,
+  options: { content?: boolean } = {},
+): AsyncGenerator<LayerFinding> {
+  const records = readRecords(entriesFile);
+  const rootFd = openTreeRoot(dir);
+  try {
+    let done = 0;
+    for (const record of records.values()) {
+      const problem = compare(rootFd, record, options.content ?? false);
+      if (problem !== undefined) yield { path: record.path, problem };
+      done += 1;
+      if (done % entriesPerTurn === 0) await setImmediate();
+    }
+    const directories = ['', ...[...records.values()].filter(({ type }) => type === 'dir').map(({ path }) => path)];
+    for (const directory of directories) {
+      for (const name of namesIn(rootFd, directory)) {
+        const path = directory === '' ? name : `${directory}/${name}`;
+        if (!records.has(path)) yield { path, problem: 'not part of the layer' };
+      }
+      await setImmediate();
+    }
+  } finally {
+    closeFd(rootFd);
+  }
+}
+
+function readRecords(entriesFile: string): Map<string, EntryRecord> {
+  const records = new Map<string, EntryRecord>();
+  for (const line of readFileSync(entriesFile, 'utf8').split('\n')) {
+    if (line === '') continue;
+    const values = JSON.parse(line) as unknown[];
+    const record = Object.fromEntries(entryColumns.map((column, index) => [column, values[index]]));
+    records.set(record.path as string, record as unknown as EntryRecord);
+  }
+  return records;
+}
+
+function compare(rootFd: number, record: EntryRecord, withContent: boolean): string | undefined {
+  const { path, type } = record;
+  const readable = type === 'dir' || (type === 'file' && withContent);
+  const fd = openPath(rootFd, path, readable ? openFlags.readOnly : openFlags.pathOnly);
+  if (fd < 0) return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(-fd)) ? 'missing' : errnoName(-fd);
+  try {
+    const stat = fstatSync(fd, { bigint: true });
+    const foundType = typeOf(stat);
+    const isWhiteout = foundType === 'char' && stat.rdev === 0n;
+    if (type === 'whiteout') return isWhiteout ? undefined : `${foundType}, want a whiteout`;
+    if (foundType !== type) return `${foundType}, want ${type}`;
+    const found: Record<string, string> = {
+      mode: octal(Number(stat.mode) & 0o7777),
+      owner: `${stat.uid}:${stat.gid}`,
+      size: type === 'file' ? `${stat.size}` : '0',
+      time: `${stat.mtimeNs}`,
+      content: contentOf(fd, record, stat.rdev, withContent),
+    };
+    const wanted: Record<string, string> = {
+      mode: octal(record.mode),
+      owner: `${record.uid}:${record.gid}`,
+      size: `${record.size}`,
+      time: record.mtime,
+      content: record.content,
+    };
+    const wrong = Object.keys(found).filter((key) => found[key] !== wanted[key]);
+    return wrong.length === 0 ? undefined : wrong.map((key) => `${key} ${found[key]}, want ${wanted[key]}`).join('; ');
+  } finally {
+    closeFd(fd);
+  }
+}
+
+function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, withContent: boolean): string {
+  switch (type) {
+    case 'dir':
+      return content === '' || getXattr(fd, content) !== undefined ? content : 'not opaque';
+    case 'file':
+      return withContent && content !== '' ? checksum(fd) : content;
+    case 'symlink': {
+      const buffer = Buffer.allocUnsafe(8192);
+      return buffer.toString('latin1', 0, Math.max(0, readLinkAt(fd, '', buffer)));
+    }
+    case 'char':
+    case 'block': {
+      const { major, minor } = splitDevice(rdev);
+      return `${major}:${minor}`;
+    }
+    default:
+      return content;
+  }
+}
+
+function checksum(fd: number): string {
+  const buffer = Buffer.allocUnsafe(chunkBytes);
+  let crc = 0;
+  for (;;) {
+    const length = readSync(fd, buffer, 0, chunkBytes, null);
+    if (length === 0) return crc.toString(16).padStart(8, '0');
+    crc = crc32(buffer.subarray(0, length), crc);
+  }
+}
+
+function openPath(rootFd: number, path: string, access: number): number {
+  const names = path.split('/');
+  const name = names.pop()!;
+  const parent = names.length === 0 ? rootFd : openSteps(rootFd, names);
+  if (parent < 0) return parent;
+  const fd = openAt(parent, name, access | openFlags.noFollow);
+  if (parent !== rootFd) closeFd(parent);
+  return fd;
+}
+
+function namesIn(rootFd: number, directory: string): string[] {
+  const fd = directory === '' ? rootFd : openSteps(rootFd, directory.split('/'));
+  if (fd < 0) return [];
+  try {
+    return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer' }).map((name) => name.toString('latin1'));
+  } finally {
+    if (fd !== rootFd) closeFd(fd);
+  }
+}
+
+function typeOf(stat: {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+  isFIFO(): boolean;
+  isCharacterDevice(): boolean;
+}): string {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'dir';
+  if (stat.isSymbolicLink()) return 'symlink';
+  if (stat.isFIFO()) return 'fifo';
+  return stat.isCharacterDevice() ? 'char' : 'block';
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
+}
