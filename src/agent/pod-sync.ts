@@ -195,11 +195,12 @@ export class PodSync {
     for (const record of this.records) {
       const dead = record.instances.filter((instance) => !isRunning(instance));
       for (const instance of dead.slice(1)) {
+        // Before it goes, so that its going wakes nobody; if it stays, the next sync finds it again.
+        record.instances = record.instances.filter(({ id }) => id !== instance.id);
         await this.#attempt(`remove dead container ${instance.id}`, async () => {
           await this.#deps.runtime.removeContainer(instance.id);
           await this.#logs.close(instance.id);
           if (instance.logPath) await rm(instance.logPath, { force: true });
-          record.instances = record.instances.filter(({ id }) => id !== instance.id);
         });
       }
     }

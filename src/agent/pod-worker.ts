@@ -118,7 +118,11 @@ export class PodWorker {
     if (!this.#removed) {
       this.#stopping.abort();
       this.wake();
-      this.#removed = this.#remove(grace);
+      this.#removed = this.#remove(grace).catch((error) => {
+        // So that the next call tries again.
+        this.#removed = undefined;
+        throw error;
+      });
     } else if (options.gracePeriodSeconds !== undefined && !this.#ended) {
       await this.#sync.stopContainers(grace);
     }
@@ -158,13 +162,15 @@ export class PodWorker {
   async #remove(gracePeriodSeconds: number): Promise<void> {
     await this.#loop;
     if (!this.#ended) {
-      try {
-        await this.#sync.refresh();
-        await this.#sync.stopContainers(gracePeriodSeconds);
-        await this.#sync.stopSandboxes();
-        await this.#sync.refresh();
-      } catch (error) {
-        this.#warn('FailedKillPod', `error killing pod: ${errorMessage(error)}`);
+      const steps = [
+        () => this.#sync.refresh(),
+        () => this.#sync.stopContainers(gracePeriodSeconds),
+        () => this.#sync.stopSandboxes(),
+        () => this.#sync.refresh(),
+      ];
+      // Each is worth trying whatever became of the one before.
+      for (const step of steps) {
+        await step().catch((error) => this.#warn('FailedKillPod', `error killing pod: ${errorMessage(error)}`));
       }
       await this.#finish();
     }

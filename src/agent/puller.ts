@@ -7,7 +7,7 @@ import { TokenBucket } from './token-bucket.ts';
 
 /** The kubelet's settings for pulls and their defaults. @see pull-policy.md 7 and 13 */
 export interface PullerOptions {
-  /** 1 is `serializeImagePulls`; `Infinity` does not limit. */
+  /** 1 is `serializeImagePulls`; less than 1 does not limit. */
   readonly maxParallelPulls?: number;
   /** `registryPullQPS`: pulls per second in the long run; 0 does not limit. */
   readonly pullsPerSecond?: number;
@@ -38,7 +38,7 @@ export class Puller {
     const { maxParallelPulls = 1, pullsPerSecond = 5, pullBurst = 10 } = options;
     this.#images = images;
     this.#clock = clock;
-    this.#slots = new Limiter(maxParallelPulls);
+    this.#slots = new Limiter(maxParallelPulls < 1 ? Number.POSITIVE_INFINITY : maxParallelPulls);
     this.#permits = new TokenBucket({ perSecond: pullsPerSecond, burst: pullBurst });
   }
 
