@@ -16,21 +16,32 @@ const implemented = [
   'platform-match',
   'pull-error-classification',
   'pull-policy-validation',
+  'pull-scheduling',
   'reference',
 ];
+
+/** Tables of which some cases need what is not there yet, and the most cases that may be skipped. */
+const implementedInPart: Readonly<Record<string, number>> = {
+  'docker-config': 82,
+  'ensure-image': 8,
+  'pod-actions': 32,
+};
 
 describe('vector tables', () => {
   const tables = readTables(fileURLToPath(new URL('vectors', import.meta.url)));
 
   test.for(tables)('$name', async (table, { skip }) => {
     const result = await runTable(table);
-    if (result.skipped > 0 && !implemented.includes(table.name)) skip('nothing implements this table yet');
     expect(result.failures).toEqual([]);
-    expect(result.skipped).toBe(0);
-    expect(result.passed).toBe(table.cases.length);
+    const mayBeSkipped = implementedInPart[table.name] ?? 0;
+    if (result.passed === 0 && !implemented.includes(table.name) && mayBeSkipped === 0)
+      skip('nothing implements this table yet');
+    expect(result.skipped).toBeLessThanOrEqual(mayBeSkipped);
+    expect(result.passed).toBe(table.cases.length - result.skipped);
   });
 
   test('every implemented table is there', () => {
-    expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(implemented));
+    const named = [...implemented, ...Object.keys(implementedInPart)];
+    expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(named));
   });
 });

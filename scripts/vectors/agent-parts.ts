@@ -1,0 +1,23 @@
+import { type Pod, parsePodManifests } from '../../src/agent/index.ts';
+import type { ImageService } from '../../src/cri/index.ts';
+
+/** A pod of which only the names matter. */
+export function podNamed({ name, namespace, uid }: { name: string; namespace: string; uid: string }): Pod {
+  const manifest = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'any' },
+    spec: { containers: [{ name: 'any', image: 'any' }] },
+  };
+  const [pod] = parsePodManifests(JSON.stringify(manifest), { file: 'vector' });
+  return { ...pod!, metadata: { ...pod!.metadata, name, namespace, uid } };
+}
+
+const unused = () => Promise.reject(new Error('the table does not expect this call'));
+
+/** The calls of an image service that an evaluation does not make. */
+export const unusedImageCalls: Pick<ImageService, 'listImages' | 'removeImage' | 'imageFsInfo'> = {
+  listImages: unused,
+  removeImage: unused,
+  imageFsInfo: unused,
+};

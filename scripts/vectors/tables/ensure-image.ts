@@ -1,0 +1,102 @@
+import { EventRecorder, type EventText, ImageManager } from '../../../src/agent/index.ts';
+import type { ImageService } from '../../../src/cri/index.ts';
+import { CriError } from '../../../src/cri/index.ts';
+import { podNamed, unusedImageCalls } from '../agent-parts.ts';
+import type { Adapter, Check, Outcome, VectorCase } from '../vector-table.ts';
+
+/** Cases with the credential check count where it changes nothing: there is no such check, no pull secret and no record yet. */
+export const covers: Adapter['covers'] = ({ config, access, pullSecrets, node, calls }) =>
+  !config.ensureSecretPulledImages ||
+  (access.mode === 'allowAll' &&
+    pullSecrets.length === 0 &&
+    Object.keys(node.nodeCredentials).length === 0 &&
+    !JSON.stringify(calls).includes('can be accessed by the pod'));
+
+export const check: Check = async (vector) => {
+  const outcomes: Outcome[] = [];
+  for (const mode of vector.pullerModes) outcomes.push(...(await runCalls(vector, mode)));
+  return outcomes;
+};
+
+async function runCalls({ config, node, pod, calls }: VectorCase, mode: string): Promise<Outcome[]> {
+  let nowMs = 0;
+  const clock = { now: () => nowMs, sleep: async () => {} };
+  const events: EventText[] = [];
+  const runtime = new ScriptedImages(node.images);
+  const recorder = new EventRecorder(clock.now, ({ type, reason, message }) => events.push({ type, reason, message }));
+  const manager = new ImageManager(
+    { images: runtime, clock, events: recorder },
+    {
+      maxParallelPulls: mode === 'serial' ? 1 : 0,
+      pullsPerSecond: config.qps,
+      pullBurst: config.burst,
+      backOff: config.imageBackOff,
+    },
+  );
+  const outcomes: Outcome[] = [];
+  for (const call of calls) {
+    nowMs += call.advanceMs;
+    events.length = 0;
+    runtime.prepare(call);
+    const { image, policy } = call;
+    const asked = podNamed({ ...pod, uid: call.podUid ?? pod.uid });
+    const result = await manager.ensureImageExists(asked, { image, policy, fieldPath: undefined });
+    const pulls = result.decision.action === 'pull';
+    outcomes.push({
+      expected: call.expect,
+      actual: {
+        runtimeCalls: [...runtime.calls],
+        error: result.error,
+        message: result.message,
+        imageRef: result.imageRef,
+        events: [...events],
+        pullTimerStarted: pulls,
+        pullTimerFinished: pulls && result.error === undefined,
+        requestCounter: {
+          pull_policy: policy.toLowerCase(),
+          present_locally: String(result.present),
+          pull_required: String(result.pullRequired),
+        },
+      },
+    });
+  }
+  return outcomes;
+}
+
+/** The fake runtime of the table: an image is present under the text that the runtime is asked for. */
+class ScriptedImages implements ImageService {
+  readonly calls: string[] = [];
+  readonly #sizes: Map<string, number>;
+  #script: VectorCase['call'];
+
+  constructor(images: { id: string; sizeBytes: number }[]) {
+    this.#sizes = new Map(images.map(({ id, sizeBytes }) => [id, sizeBytes]));
+  }
+
+  prepare(call: VectorCase['call']): void {
+    this.#script = call;
+    this.calls.length = 0;
+    if (call.removeImagesBefore) this.#sizes.clear();
+  }
+
+  async imageStatus({ image }: { image: string }) {
+    const isSizeQuery = this.calls.includes('PullImage');
+    this.calls.push(isSizeQuery ? 'GetImageSize' : 'GetImageRef');
+    const error = isSizeQuery ? this.#script.sizeError : this.#script.inspectError;
+    if (error) throw new CriError('UNKNOWN', error);
+    const size = this.#sizes.get(image);
+    if (size === undefined) return undefined;
+    return { id: image, size, repoTags: [], repoDigests: [], username: '', pinned: false };
+  }
+
+  async pullImage({ image: { image } }: { image: { image: string } }) {
+    this.calls.push('PullImage');
+    if (this.#script.pullError) throw new CriError('UNKNOWN', this.#script.pullError);
+    this.#sizes.set(image, this.#script.pulledSizeBytes ?? 0);
+    return { imageRef: this.#script.pulledRef ?? image };
+  }
+
+  listImages = unusedImageCalls.listImages;
+  removeImage = unusedImageCalls.removeImage;
+  imageFsInfo = unusedImageCalls.imageFsInfo;
+}
