@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { BlobStore } from '../store/index.ts';
 import { digestOrRefusal, Refusal } from './errors.ts';
 import type { Exchange, Handler, Reply } from './exchange.ts';
 import type { Metadata } from './metadata.ts';

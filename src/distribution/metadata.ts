@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { LadingError } from '../lib/errors.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 
 export interface StoredManifest {
@@ -68,17 +68,17 @@ export class Metadata {
 
   /**
    * Opens the database and keeps it for this process alone.
-   * @throws LadingError `ERR_LADING_DISTRIBUTION_IN_USE`, `ERR_LADING_DISTRIBUTION_TOO_NEW`
+   * @throws LadingError `ERR_LADING_DISTRIBUTION_IN_USE`, `ERR_LADING_DISTRIBUTION_TOO_NEW`, `ERR_LADING_DISTRIBUTION_ROOT`
    */
   constructor(root: string) {
-    mkdirSync(root, { recursive: true });
-    this.#database = new DatabaseSync(join(root, 'registry.db'));
+    this.#database = openDatabase(root);
     try {
       this.#database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
       this.#transaction(() => this.#prepareSchema(root));
     } catch (error) {
       this.#database.close();
-      throw resultCode(error) === sqliteBusy ? inUse(root, error) : error;
+      if (error instanceof LadingError) throw error;
+      throw resultCode(error) === sqliteBusy ? inUse(root, error) : unusable(root, error);
     }
   }
 
@@ -294,6 +294,23 @@ export function isDatabaseFull(error: unknown): boolean {
 /** @see https://www.sqlite.org/rescode.html */
 function resultCode(error: unknown): unknown {
   return error instanceof Error && 'errcode' in error ? error.errcode : undefined;
+}
+
+function openDatabase(root: string): DatabaseSync {
+  try {
+    mkdirSync(root, { recursive: true });
+    return new DatabaseSync(join(root, 'registry.db'));
+  } catch (error) {
+    throw unusable(root, error);
+  }
+}
+
+function unusable(root: string, cause: unknown): LadingError {
+  return new LadingError('ERR_LADING_DISTRIBUTION_ROOT', `the registry cannot use ${root}: ${errorMessage(cause)}`, {
+    hint: 'Choose a folder that this user may write to.',
+    cause,
+    data: { root },
+  });
 }
 
 function inUse(root: string, cause: unknown): LadingError {

@@ -62,7 +62,7 @@ export interface Registry {
 
 /**
  * Serves an OCI distribution registry over HTTP, without authentication.
- * @throws LadingError `ERR_LADING_DISTRIBUTION_LISTEN`, `ERR_LADING_DISTRIBUTION_IN_USE`, `ERR_LADING_DISTRIBUTION_TOO_NEW`
+ * @throws LadingError `ERR_LADING_DISTRIBUTION_LISTEN`, and `…_ROOT`, `…_IN_USE` or `…_TOO_NEW` for its folder
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md
  */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {

@@ -105,7 +105,7 @@ export class UploadSessions {
   /** Cancels what nobody has written to for a week before `nowMs`. */
   async expire(nowMs: number): Promise<void> {
     for (const { id, repository } of this.#metadata.uploadsUntouchedSince(nowMs - expiryMs)) {
-      if (!this.#inUse.has(id)) await this.cancel(repository, id);
+      if (!this.#inUse.has(id)) await this.drop(repository, id);
     }
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
@@ -145,6 +145,15 @@ test('a port that is taken: a clear error, and the root stays free', async () =>
     message: expect.stringContaining(`127.0.0.1:${registry.port}`),
   });
   await (await startRegistry({ root: folder })).close();
+});
+
+test('a root that cannot be used: a clear error', async () => {
+  const folder = await temporaryFolder();
+  const file = path.join(folder, 'file');
+  writeFileSync(file, '');
+  await expect(startRegistry({ root: file })).rejects.toMatchObject({ code: 'ERR_LADING_DISTRIBUTION_ROOT' });
+  writeFileSync(path.join(folder, 'registry.db'), 'this is no database'.repeat(100));
+  await expect(startRegistry({ root: folder })).rejects.toMatchObject({ code: 'ERR_LADING_DISTRIBUTION_ROOT' });
 });
 
 test('a root of a newer version: a clear error', async () => {
