@@ -54,7 +54,7 @@ test.each([
   ],
   [
     'thousands of nested lists',
-    Buffer.from('['.repeat(2_000_000) + ']'.repeat(2_000_000)),
+    Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)),
     'application/vnd.example+json',
   ],
   ['no type at all', jsonBytes({ hello: 1 }), 'application/json'],
