@@ -52,11 +52,7 @@ test.each([
     jsonBytes({ annotations: { a: [[]] } }),
     'application/vnd.example+json',
   ],
-  [
-    'thousands of nested lists',
-    Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)),
-    'application/vnd.example+json',
-  ],
+  ['thousands of nested lists', Buffer.from('['.repeat(200_000) + ']'.repeat(200_000)), 'application/vnd.example+json'],
   ['no type at all', jsonBytes({ hello: 1 }), 'application/json'],
 ])('%s: 400 MANIFEST_INVALID', async (_, body, contentType) => {
   await expectRefused(body, contentType);
