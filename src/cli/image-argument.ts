@@ -1,15 +1,15 @@
 /** What an argument `IMAGE` of a command means on this node. Loads neither the registry client nor the runtimes. */
 import { findImage } from '../engine/image-lookup.ts';
 import { LadingError } from '../lib/errors.ts';
-import { formatReference, parseReference, pullReference, type Reference } from '../oci/index.ts';
-import type { ImageRecord, Store } from '../store/index.ts';
+import { formatReference, parseReference, pullReference } from '../oci/index.ts';
+import type { ImageRecord, NameRecord, Store } from '../store/index.ts';
 
 export interface FoundImage {
   readonly image: ImageRecord;
-  /** The name that was asked for; undefined if the text is an id, or the beginning of one, or a digest of another name. */
-  readonly name: string | undefined;
+  /** The name that was asked for; undefined if the text is an id, or the beginning of one. */
+  readonly name: NameRecord | undefined;
   /** All that mean the image now. */
-  readonly names: readonly string[];
+  readonly names: readonly NameRecord[];
 }
 
 /** @throws LadingError `ERR_LADING_IMAGE_UNKNOWN`; `ERR_LADING_CRI` when the text is the beginning of several ids */
@@ -20,18 +20,14 @@ export function findImageArgument(store: Store, text: string): FoundImage {
       hint: '`lading images` lists the images on this node, `lading pull` fetches one.',
     });
   }
-  const names = store.names
-    .list()
-    .filter(({ imageId }) => imageId === image.id)
-    .map(({ name }) => name);
-  const reference = referenceIn(text);
-  const name = reference && formatReference(pullReference(reference));
-  return { image, name: names.find((known) => known === name), names };
+  const names = store.names.list().filter(({ imageId }) => imageId === image.id);
+  const wanted = normalized(text);
+  return { image, name: names.find(({ name }) => name === wanted), names };
 }
 
-function referenceIn(text: string): Reference | undefined {
+function normalized(text: string): string | undefined {
   try {
-    return parseReference(text);
+    return formatReference(pullReference(parseReference(text)));
   } catch {
     return undefined;
   }

@@ -15,8 +15,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (!controller.signal.aborted) {
       controller.abort(new Interruption(signal));
     } else if (hurry) {
-      hurry();
+      const action = hurry;
       hurry = undefined;
+      action();
     } else {
       process.exit(128 + constants.signals[signal]);
     }

@@ -6,7 +6,7 @@ import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
 import { exitCodes, reportError } from './error-report.ts';
 import { packageVersion } from './package-version.ts';
-import { resolveSettings } from './settings.ts';
+import { resolveSettings, rootVariable } from './settings.ts';
 
 export interface ProgramContext {
   readonly stdout: NodeJS.WriteStream;
@@ -31,6 +31,7 @@ export async function runProgram(args: readonly string[], context: ProgramContex
   const cli = createCli(program, context);
   try {
     program.hook('preSubcommand', (_, command) => defineCommand(command, cli));
+    program.hook('preAction', (_, command) => enterUserNamespace(command, cli));
     await program.parseAsync(withHelpOption(args), { from: 'user' });
     return exitCodes.done;
   } catch (error) {
@@ -92,6 +93,25 @@ function createCli(program: Command, { stdout, stderr, signal, onSecondInterrupt
 function withHelpOption(args: readonly string[]): readonly string[] {
   if (args.length === 0) return ['--help'];
   return args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+}
+
+/**
+ * Without root, a command that handles layers does its work in a second process, which is root of a user namespace;
+ * this one waits for it. The one place that decides this.
+ */
+async function enterUserNamespace(command: Command, cli: Cli): Promise<void> {
+  if (process.platform !== 'linux' || process.geteuid?.() === 0 || !handlesLayers(command)) return;
+  const { reexecInUserNamespace } = await import('../runtime/user-namespace.ts');
+  // Root of the namespace would have another default.
+  process.env[rootVariable] = cli.settings.root;
+  const letTheOtherDecide = () => cli.onSecondInterrupt(letTheOtherDecide);
+  letTheOtherDecide();
+  throw new Exit(await reexecInUserNamespace(process.argv.slice(1)));
+}
+
+function handlesLayers(command: Command): boolean {
+  const names = [command, command.parent].map((known) => known?.name());
+  return commandTable.some((entry) => entry.handlesLayers && names.includes(entry.name));
 }
 
 /** The environment variable is what Node and all libraries obey, also in child processes. */

@@ -66,7 +66,12 @@ async function storeRows(store: Store): Promise<UsageRow[]> {
     { type: 'blobs', usage: usage.blobs, reclaimable: blobs, path: 'blobs' },
     { type: 'layers', usage: usage.layers, reclaimable: layers, path: 'layers' },
     { type: 'ingests', usage: usage.ingests, reclaimable: garbage.freedBytes - blobs - layers, path: 'ingest' },
-    { type: 'database', usage: { count: 1, bytes: usage.databaseBytes }, reclaimable: 0, path: 'lading.db' },
+    {
+      type: 'database',
+      usage: { count: Math.sign(usage.databaseBytes), bytes: usage.databaseBytes },
+      reclaimable: 0,
+      path: 'lading.db',
+    },
   ];
   return rows.map(({ usage: { count, bytes }, ...row }) => ({ ...row, count, size: bytes }));
 }

@@ -64,7 +64,10 @@ async function images(cli: Cli, filter: string | undefined, options: ImagesOptio
 }
 
 async function imageRows(store: Store): Promise<ImageRow[]> {
-  const { formatPlatform, parseReference, repositoryName } = await import('../../oci/index.ts');
+  const [{ formatPlatform, parseReference, repositoryName }, { namesWorthALine }] = await Promise.all([
+    import('../../oci/index.ts'),
+    import('../node-names.ts'),
+  ]);
   const imagesById = new Map(store.images.list().map((image) => [image.id, image]));
   const unnamed = new Set(imagesById.keys());
   const rows: ImageRow[] = [];
@@ -85,7 +88,7 @@ async function imageRows(store: Store): Promise<ImageRow[]> {
       checkedAt: record?.lastSeen,
     });
   };
-  for (const record of store.names.list()) {
+  for (const record of namesWorthALine(store.names.list())) {
     add(record.imageId, record);
     unnamed.delete(record.imageId);
   }

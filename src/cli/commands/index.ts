@@ -6,7 +6,7 @@
 import type { Command } from 'commander';
 import type { Cli, DefineCommand } from '../cli.ts';
 
-export type CommandGroup = 'Images' | 'Node' | 'Registry' | 'Other';
+export type CommandGroup = 'Pods' | 'Images' | 'Node' | 'Registry' | 'Other';
 
 export interface CommandEntry {
   readonly name: string;
@@ -24,6 +24,26 @@ export interface CommandEntry {
 }
 
 export const commandTable: readonly CommandEntry[] = [
+  {
+    name: 'run',
+    summary: 'run the pods of Kubernetes manifests in the foreground',
+    group: 'Pods',
+    load: () => import('./run.ts'),
+    handlesLayers: true,
+  },
+  {
+    name: 'explain',
+    summary: 'show which image would run under each pull policy, and why; changes nothing',
+    group: 'Pods',
+    load: () => import('./explain.ts'),
+  },
+  {
+    name: 'demo',
+    summary: 'see what the pull policies do, with a real registry, two nodes and real containers',
+    group: 'Pods',
+    load: () => import('./demo.ts'),
+    handlesLayers: true,
+  },
   {
     name: 'pull',
     summary: 'Pull images from their registries',

@@ -43,7 +43,7 @@ async function documentOf(store: Store, { image, names }: FoundImage) {
   const config = parseImageConfig(await store.blobs.read(image.config.digest, { maxBytes: maxConfigBytes }));
   return {
     id: image.id,
-    names: names.map((name) => nameDocument(store, name)),
+    names: names.map((record) => ({ ...record, history: store.names.history(record.name) })),
     platform: image.platform && formatPlatform(image.platform),
     size: image.size,
     pulledAt: image.createdAt,
@@ -54,11 +54,6 @@ async function documentOf(store: Store, { image, names }: FoundImage) {
     layers: await Promise.all(image.layers.map((layer) => layerDocument(store, layer))),
     buildHistory: config.history,
   };
-}
-
-function nameDocument(store: Store, name: string) {
-  const { target, firstSeen, lastSeen } = store.names.get(name)!;
-  return { name, target, firstSeen, lastSeen, history: store.names.history(name) };
 }
 
 async function layerDocument(store: Store, { descriptor, diffId }: ImageLayer) {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Store } from '../../store/index.ts';
+import type { NameRecord, Store } from '../../store/index.ts';
 import { addExamples, type Cli, forEachArgument } from '../cli.ts';
 import { humanSize, shortDigest } from '../human.ts';
 import type { FoundImage } from '../image-argument.ts';
@@ -33,46 +33,59 @@ async function rmi(cli: Cli, texts: readonly string[], { force = false }: RmiOpt
   try {
     await forEachArgument(cli, texts, async (text) => {
       const found = findImageArgument(store, text);
-      await assertRemovable(store, found, { force });
-      await remove(cli, store, found);
+      const going = await goingNames(found, { force });
+      const staying = found.names.filter((record) => !going.includes(record));
+      if (staying.length === 0 && !force) await assertUnused(store, found);
+      for (const { name } of going) {
+        store.names.remove(name);
+        cli.stdout.write(`Untagged: ${name}\n`);
+      }
+      if (staying.length === 0) await removeImage(cli, store, found);
+      else cli.stderr.write(`image ${shortDigest(found.image.id)} stays, it is also ${await listOf(staying)}\n`);
     });
   } finally {
     store.close();
   }
 }
 
-async function assertRemovable(store: Store, { image, name, names }: FoundImage, { force }: { force: boolean }) {
-  if (force) return;
+/** A name that was asked for, or all names of an image that was asked for by its id. */
+async function goingNames(
+  { image, name, names }: FoundImage,
+  { force }: { force: boolean },
+): Promise<readonly NameRecord[]> {
+  const { namesThatGoWith, namesWorthALine } = await import('../node-names.ts');
+  if (name !== undefined) return namesThatGoWith(name, names);
+  const count = namesWorthALine(names).length;
+  if (count <= 1 || force) return names;
   const { LadingError } = await import('../../lib/errors.ts');
-  const problem = `cannot remove image ${shortDigest(image.id)}`;
-  if (name === undefined && names.length > 1) {
-    throw new LadingError(
-      'ERR_LADING_IMAGE_HAS_NAMES',
-      `${problem}: ${names.length} names mean it: ${names.join(', ')}`,
-      {
-        hint: 'Remove single names, or all of them at once with --force.',
-      },
-    );
-  }
-  if (names.length <= 1 && store.leases.keys('image').has(image.id)) {
-    throw new LadingError('ERR_LADING_IMAGE_IN_USE', `${problem}: a container or a pull on this node uses it`, {
-      hint: 'Stop the container first. With --force the names go now, and the files when it has ended.',
-    });
-  }
+  const problem = `cannot remove image ${shortDigest(image.id)}: ${count} names mean it: ${await listOf(names)}`;
+  throw new LadingError('ERR_LADING_IMAGE_HAS_NAMES', problem, {
+    hint: 'Remove single names, or all of them at once with --force.',
+  });
 }
 
-/** The collector removes the image with its last name, and what only it needed. */
-async function remove(cli: Cli, store: Store, { image, name, names }: FoundImage): Promise<void> {
-  for (const going of name === undefined ? names : [name]) {
-    store.names.remove(going);
-    cli.stdout.write(`Untagged: ${going}\n`);
-  }
-  const staying = name === undefined ? [] : names.filter((known) => known !== name);
-  if (staying.length > 0) {
-    cli.stderr.write(`image ${shortDigest(image.id)} stays, it is also ${staying.join(', ')}\n`);
-    return;
-  }
+async function assertUnused(store: Store, { image }: FoundImage): Promise<void> {
+  if (!store.leases.keys('image').has(image.id)) return;
+  const { LadingError } = await import('../../lib/errors.ts');
+  const problem = `cannot remove image ${shortDigest(image.id)}: a container or a pull on this node uses it`;
+  throw new LadingError('ERR_LADING_IMAGE_IN_USE', problem, {
+    hint: 'Stop the container first. With --force the names go now, and the files when it has ended.',
+  });
+}
+
+/** The collector removes what no name means, unless a container uses it. */
+async function removeImage(cli: Cli, store: Store, { image }: FoundImage): Promise<void> {
   const { images, freedBytes } = await store.collectGarbage();
   if (images.includes(image.id)) cli.stdout.write(`Deleted: ${image.id} (${humanSize(freedBytes)} freed)\n`);
-  else cli.stderr.write(`image ${shortDigest(image.id)} is in use: it goes with the next \`lading gc\` after that\n`);
+  else
+    cli.stderr.write(
+      `image ${shortDigest(image.id)} is in use: \`lading gc\` removes it when its containers have ended\n`,
+    );
+}
+
+async function listOf(names: readonly NameRecord[]): Promise<string> {
+  const { namesWorthALine } = await import('../node-names.ts');
+  return namesWorthALine(names)
+    .map(({ name }) => name)
+    .join(', ');
 }

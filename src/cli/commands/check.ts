@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import type { CheckReport } from '../../store/index.ts';
+import { addExamples, type Cli } from '../cli.ts';
+import { plural } from '../human.ts';
+import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
+
+interface CheckCommandOptions {
+  readonly repair?: boolean;
+  readonly quick?: boolean;
+  readonly output?: DocumentFormat;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .option('--repair', 'fetch and unpack again what is damaged or missing')
+    .option('--quick', 'existence and sizes only, not every byte')
+    .addOption(documentFormatOption())
+    .addHelpText('after', '\nThe exit code is 1 when something was found and not repaired.')
+    .action((options: CheckCommandOptions) => check(cli, options));
+  addExamples(command, [
+    ['lading check', 'Is everything as it was verified when it was pulled?'],
+    ['lading check --quick', 'Is everything there?'],
+    ['lading check --repair', 'Put right what is not'],
+  ]);
+}
+
+async function check(cli: Cli, { repair = false, quick = false, output }: CheckCommandOptions): Promise<void> {
+  const [{ openStore }, { repairHooks }, { RegistryClient }, { UnpackPool }, { requestLog }, { LadingError }] =
+    await Promise.all([
+      import('../../store/index.ts'),
+      import('../../pull/index.ts'),
+      import('../../registry/index.ts'),
+      import('../../unpack/index.ts'),
+      import('../request-log.ts'),
+      import('../../lib/errors.ts'),
+    ]);
+  const { signal } = cli;
+  const store = await openStore(cli.settings.root, { readOnly: !repair });
+  const registry = new RegistryClient(requestLog(cli));
+  const unpack = new UnpackPool();
+  try {
+    const report = await store.check({
+      depth: quick ? 'quick' : 'full',
+      verifyLayer: deviationsOf,
+      ...(repair && { repair: repairHooks({ store, registry, unpack }, { signal }) }),
+      signal,
+    });
+    if (output) await printDocument(cli, report, output);
+    else await printReport(cli, report);
+    const open = report.findings.filter(({ state }) => state !== 'repaired').length;
+    if (open === 0) return;
+    throw new LadingError('ERR_LADING_CHECK_FAILED', `${plural(open, 'problem')} on this node (${store.root})`, {
+      hint: repair ? 'The reasons are above.' : '`lading check --repair` fetches and unpacks again what is damaged.',
+    });
+  } finally {
+    await unpack.close();
+    await registry.close();
+    store.close();
+  }
+}
+
+async function deviationsOf({ dir, entriesFile }: { dir: string; entriesFile: string }): Promise<string[]> {
+  const { verifyLayer } = await import('../../unpack/index.ts');
+  const deviations: string[] = [];
+  for await (const { path, problem } of verifyLayer(dir, entriesFile, { content: true })) {
+    deviations.push(`${Buffer.from(path, 'latin1').toString()}: ${problem}`);
+  }
+  return deviations;
+}
+
+async function printReport(cli: Cli, { findings, steps }: CheckReport): Promise<void> {
+  const rows = steps.map(({ name, count, durationMs }) => {
+    const found = findings.filter(({ step }) => step === name).length;
+    return [name, String(count), String(found), `${Math.ceil(durationMs)}ms`];
+  });
+  cli.stdout.write(await formatTable([['STEP', 'CHECKED', 'FOUND', 'TIME'], ...rows]));
+  for (const { subject, problem, state, reason } of findings) {
+    const outcome = { found: '', repaired: ' (repaired)', 'not-repaired': ` (not repaired: ${reason})` }[state];
+    cli.stdout.write(`${oneLine(`${subject} ${problem}${outcome}`)}\n`);
+  }
+}

@@ -1,0 +1,182 @@
+import type { Command } from 'commander';
+import type { Platform } from '../../oci/index.ts';
+import type { LayerPlan, PullDependencies, PullPlan, PullResult } from '../../pull/index.ts';
+import type { NameRecord } from '../../store/index.ts';
+import { addExamples, type Cli, forEachArgument } from '../cli.ts';
+import { parseArgument } from '../error-report.ts';
+import { humanAgo, humanSize, plural, shortDigest } from '../human.ts';
+import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
+
+interface PullCommandOptions {
+  readonly platform?: string;
+  readonly dryRun?: true;
+  readonly quiet?: true;
+  readonly output?: DocumentFormat;
+}
+
+/** What is asked of one pull. */
+interface Request {
+  readonly image: string;
+  readonly platform: Platform | undefined;
+  readonly options: PullCommandOptions;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('<image...>', 'names; without a tag a name means :latest')
+    .option('--platform <os/architecture>', 'what the image has to run on (default: this machine)')
+    .option('--dry-run', 'say what would be fetched, and fetch nothing')
+    .option('-q, --quiet', 'no progress; print the digest only')
+    .addOption(documentFormatOption())
+    .addHelpText(
+      'after',
+      '\nThe registry is asked what the name means; layers that this node has are not fetched again, and what was\n' +
+        'interrupted goes on where it was. Credentials are those of `docker login` (~/.docker/config.json).',
+    )
+    .action((images: string[], options: PullCommandOptions) => pull(cli, images, options));
+  addExamples(command, [
+    ['lading pull nginx:1.27', 'Fetch what is missing of an image'],
+    ['lading pull --dry-run nginx:1.27', 'What would be fetched, in bytes?'],
+    ['lading pull --platform linux/arm64 alpine', 'For another machine'],
+  ]);
+}
+
+async function pull(cli: Cli, images: readonly string[], options: PullCommandOptions): Promise<void> {
+  const [{ parsePlatform }, { openStore }, { RegistryClient }, { UnpackPool }, { requestLog }] = await Promise.all([
+    import('../../oci/index.ts'),
+    import('../../store/index.ts'),
+    import('../../registry/index.ts'),
+    import('../../unpack/index.ts'),
+    import('../request-log.ts'),
+  ]);
+  const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
+  const store = await openStore(cli.settings.root, { readOnly: options.dryRun === true });
+  const registry = new RegistryClient(requestLog(cli));
+  const unpack = new UnpackPool();
+  try {
+    await forEachArgument(cli, images, (image) =>
+      pullOne(cli, { store, registry, unpack }, { image, platform, options }),
+    );
+  } finally {
+    await unpack.close();
+    await registry.close();
+    store.close();
+  }
+}
+
+async function pullOne(cli: Cli, deps: PullDependencies, { image, platform, options }: Request): Promise<void> {
+  const [{ parseReference, pullReference }, { planPull }] = await Promise.all([
+    import('../../oci/index.ts'),
+    import('../../pull/index.ts'),
+  ]);
+  const reference = pullReference(parseArgument(parseReference, image));
+  const plan = await planPull(deps, reference, { platform, signal: cli.signal });
+  for (const warning of plan.warnings) cli.stderr.write(`warning: ${plan.name}: ${warning}\n`);
+  if (options.dryRun) return printPlan(cli, plan, options);
+  const before = deps.store.names.get(plan.name);
+  const result = await execute(cli, deps, plan, options);
+  await printResult(cli, { plan, result, before }, options);
+}
+
+/** Nothing is drawn for an image that is here, nor between the lines of a request log. */
+async function execute(
+  cli: Cli,
+  deps: PullDependencies,
+  plan: PullPlan,
+  { quiet }: PullCommandOptions,
+): Promise<PullResult> {
+  const [{ executePull }, { openProgressView }] = await Promise.all([
+    import('../../pull/index.ts'),
+    import('../progress-view.ts'),
+  ]);
+  const { signal } = cli;
+  if (quiet || plan.alreadyPresent) return executePull(deps, plan, { signal });
+  const view = await openProgressView(cli.stderr, { plain: cli.verbose });
+  try {
+    // In the order of the image, before the downloads bring theirs.
+    for (const { descriptor, state } of plan.layers) {
+      const { digest: layer, size } = descriptor;
+      view.update(plan.name, { layer, size, state: state === 'unpacked' ? 'exists' : 'waiting', bytes: 0 });
+    }
+    return await executePull(deps, plan, { signal, onProgress: (progress) => view.update(plan.name, progress) });
+  } finally {
+    view.close();
+  }
+}
+
+interface Pulled {
+  readonly plan: PullPlan;
+  readonly result: PullResult;
+  /** What the name meant before. */
+  readonly before: NameRecord | undefined;
+}
+
+async function printResult(cli: Cli, pulled: Pulled, { quiet, output }: PullCommandOptions): Promise<void> {
+  const { plan, result, before } = pulled;
+  const { formatPlatform } = await import('../../oci/index.ts');
+  const platform = plan.platform && formatPlatform(plan.platform);
+  const previous = before && before.target.digest !== plan.target.digest ? before : undefined;
+  if (output) {
+    const { name, imageId, layers } = plan;
+    const { layersFetched, bytesFetched } = result;
+    const document = {
+      name,
+      digest: plan.target.digest,
+      imageId,
+      platform,
+      layers: layers.length,
+      layersFetched,
+      bytesFetched,
+    };
+    return printDocument(cli, { ...document, previousDigest: previous?.target.digest }, output);
+  }
+  if (quiet) {
+    cli.stdout.write(`${plan.target.digest}\n`);
+    return;
+  }
+  const lines = [
+    ['  digest', plan.target.digest],
+    ...(previous
+      ? [['  before', `${previous.target.digest}, since ${humanAgo(Date.parse(previous.firstSeen), Date.now())}`]]
+      : []),
+    ['  image id', plan.imageId],
+    ...(platform ? [['  platform', platform]] : []),
+    ['  layers', layersSentence(plan, result)],
+  ];
+  cli.stdout.write(`${plan.name}\n${await formatTable(lines)}`);
+}
+
+/** What came over the network, and what did not have to. */
+function layersSentence({ layers }: PullPlan, { layersFetched, bytesFetched }: PullResult): string {
+  const there = new Set(layers.map(({ descriptor }) => descriptor.digest)).size - layersFetched;
+  if (layersFetched === 0) return `${there} already there, nothing downloaded`;
+  return `${layersFetched} downloaded (${humanSize(bytesFetched)})${there === 0 ? '' : `, ${there} already there`}`;
+}
+
+const planStates: Readonly<Record<LayerPlan['state'], string>> = {
+  unpacked: 'already there',
+  stored: 'to unpack',
+  partial: 'to go on with',
+  missing: 'to fetch',
+};
+
+async function printPlan(cli: Cli, plan: PullPlan, { quiet, output }: PullCommandOptions): Promise<void> {
+  const { name, target, imageId, layers, layersToFetch, bytesToFetch, alreadyPresent } = plan;
+  if (output) {
+    const document = { name, digest: target.digest, imageId, alreadyPresent, layersToFetch, bytesToFetch, layers };
+    return printDocument(cli, document, output);
+  }
+  if (quiet) {
+    cli.stdout.write(`${target.digest}\n`);
+    return;
+  }
+  const rows = layers.map(({ descriptor, state, bytesToFetch: rest }) => [
+    shortDigest(descriptor.digest),
+    humanSize(descriptor.size),
+    planStates[state],
+    humanSize(rest),
+  ]);
+  cli.stdout.write(`${name} is ${target.digest}\n`);
+  cli.stdout.write(await formatTable([['LAYER', 'SIZE', 'STATE', 'TO FETCH'], ...rows]));
+  cli.stdout.write(`Would fetch ${plural(layersToFetch, 'layer')}, ${humanSize(bytesToFetch)}.\n`);
+}

@@ -1,0 +1,91 @@
+import type { LayerProgress, PullProgress } from '../pull/index.ts';
+import { humanSize, shortDigest } from './human.ts';
+import { progressLines, stateWords } from './progress-lines.ts';
+import { ImageProgress } from './progress-model.ts';
+
+/** Shows pulls while they run; several at a time are told apart by name. */
+export interface ProgressView {
+  update(name: string, event: PullProgress): void;
+  /** Leaves the last state on the screen. */
+  close(): void;
+}
+
+/** Ten pictures a second look continuous and cost nearly nothing. */
+const refreshMs = 100;
+/** How often a long download says that it goes on where nothing is drawn. */
+const plainReportMs = 15_000;
+
+export interface ProgressViewOptions {
+  /** Plain lines also on a terminal, because other lines come between them. */
+  readonly plain?: boolean;
+}
+
+/** Lines that change in place on a terminal, plain lines elsewhere. */
+export async function openProgressView(
+  stream: NodeJS.WriteStream,
+  { plain = false }: ProgressViewOptions = {},
+): Promise<ProgressView> {
+  if (plain || !stream.isTTY || process.env.TERM === 'dumb') return plainView(stream);
+  const { createLogUpdate } = await import('log-update');
+  return liveView(stream, createLogUpdate(stream));
+}
+
+function liveView(stream: NodeJS.WriteStream, screen: { (text: string): void; done(): void }): ProgressView {
+  const images = new Map<string, ImageProgress>();
+  let changed = false;
+  const draw = () => {
+    if (!changed) return;
+    changed = [...images.values()].some((image) => image.fetched().bytes < image.fetched().ofBytes);
+    const { columns = 80, rows = 24 } = stream;
+    screen(progressLines(images.values(), { columns, rows }, Date.now()).join('\n'));
+  };
+  const timer = setInterval(draw, refreshMs).unref();
+  return {
+    update(name, event) {
+      if (!isLayerProgress(event)) return;
+      imageIn(images, name).update(event, Date.now());
+      changed = true;
+    },
+    close() {
+      clearInterval(timer);
+      draw();
+      screen.done();
+    },
+  };
+}
+
+/** A line whenever a layer comes to another state, and now and then during a long download. */
+export function plainView(stream: { write(text: string): unknown }): ProgressView {
+  const images = new Map<string, ImageProgress>();
+  const say = (name: string, layer: string, text: string) => stream.write(`${name}  ${shortDigest(layer)}  ${text}\n`);
+  const timer = setInterval(() => {
+    for (const { name, layers } of images.values()) {
+      for (const { digest, state, bytes, size, rate } of layers.values()) {
+        if (state !== 'downloading') continue;
+        const speed = humanSize(rate.bytesPerSecond(Date.now()) ?? 0);
+        say(name, digest, `${humanSize(bytes)} of ${humanSize(size)}, ${speed}/s`);
+      }
+    }
+  }, plainReportMs).unref();
+  return {
+    update(name, event) {
+      if (!isLayerProgress(event)) return;
+      const isNews = imageIn(images, name).update(event, Date.now());
+      if (isNews && event.state !== 'waiting')
+        say(name, event.layer, `${stateWords[event.state]}  ${humanSize(event.size)}`);
+    },
+    close() {
+      clearInterval(timer);
+    },
+  };
+}
+
+function isLayerProgress(event: PullProgress): event is LayerProgress {
+  return 'layer' in event;
+}
+
+function imageIn(images: Map<string, ImageProgress>, name: string): ImageProgress {
+  const image = images.get(name) ?? new ImageProgress(name);
+  images.set(name, image);
+  return image;
+}
