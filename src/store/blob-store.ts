@@ -3,7 +3,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { errorCode, LadingError } from '../lib/errors.ts';
-import { type Digest, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
+import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
 import { type BlobIngest, FileIngest, type IngestOptions, sizeOf } from './blob-ingest.ts';
 
 /**
@@ -79,10 +79,10 @@ export class BlobStore {
   }
 
   /** Stores bytes that are in memory. */
-  async put(bytes: Uint8Array): Promise<Digest> {
-    const digest = digestOf(bytes);
+  async put(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Promise<Digest> {
+    const digest = digestOf(bytes, algorithm);
     if ((await this.size(digest)) === bytes.byteLength) return digest;
-    const ingest = await this.openIngest(`put-${digestHex(digest)}`);
+    const ingest = await this.openIngest(`put-${digestHex(digest)}`, { algorithm });
     if (ingest.offset > 0) await ingest.restart();
     await ingest.append(bytes);
     await ingest.commit({ digest, size: bytes.byteLength });

@@ -64,6 +64,30 @@ export class Images {
   }
 
   /**
+   * The registry was asked, and these names mean an image that is complete here.
+   * @returns false if it is not here any more; nothing has changed then
+   */
+  confirm(id: Digest, names: readonly { name: string; target: Descriptor }[]): boolean {
+    const isNews = names.some(({ name, target }) => {
+      const record = this.#names.get(name);
+      return record?.target.digest !== target.digest || record.imageId !== id;
+    });
+    const decide = () => {
+      if (!this.get(id)) return false;
+      for (const { name, target } of names) this.#names.set(name, { target, imageId: id });
+      return true;
+    };
+    return isNews ? this.#database.transaction(decide) : this.#database.unsyncedTransaction(decide);
+  }
+
+  /** Lets the next collection take these blobs, however young, unless something reaches them. */
+  release(digests: readonly Digest[]): void {
+    this.#database.removal(() => {
+      for (const digest of digests) this.#database.run('INSERT OR IGNORE INTO released VALUES (?)', digest);
+    });
+  }
+
+  /**
    * Forgets the image and every name that means it. What only it needed is collected by the next collection, unless it
    * is leased.
    */
@@ -71,7 +95,7 @@ export class Images {
     return this.#database.removal(() => {
       const image = this.get(id);
       if (!image) return false;
-      for (const digest of digestsOf(image)) this.#database.run('INSERT OR IGNORE INTO released VALUES (?)', digest);
+      this.release(digestsOf(image));
       this.#names.removeAllOf(id);
       this.#database.run('DELETE FROM images WHERE id = ?', id);
       return true;

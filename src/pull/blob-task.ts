@@ -1,0 +1,95 @@
+import { errorCode } from '../lib/errors.ts';
+import type { Limiter } from '../lib/limiter.ts';
+import { type Descriptor, digestAlgorithm, type Reference } from '../oci/index.ts';
+import type { Store } from '../store/index.ts';
+import type { PullDependencies, PullOptions } from './dependencies.ts';
+import { ingestKey } from './plan.ts';
+
+/** A blob that has to be in the store. */
+export interface BlobTask {
+  /** Names the repository that has it. */
+  readonly reference: Reference;
+  readonly descriptor: Descriptor;
+  /** Of the downloads that belong together. */
+  readonly downloads: Limiter;
+  readonly options: PullOptions;
+}
+
+type BlobProgress = (state: 'downloading' | 'verifying', bytes: number) => void;
+
+/**
+ * Makes sure that a blob is in the store; an interrupted download goes on where it was. What an earlier run left may
+ * be damaged: if the whole has the wrong digest then, it is fetched once more from the start.
+ * @returns bytes that came over the network
+ * @throws RegistryError; LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`, `ERR_LADING_DISK_FULL`
+ * @see layers.md 13
+ */
+export async function ensureBlob(
+  deps: Pick<PullDependencies, 'store' | 'registry'>,
+  task: BlobTask,
+  emit: BlobProgress = () => {},
+): Promise<number> {
+  if (await isStored(deps.store, task.descriptor)) return 0;
+  return task.downloads.run(async () => {
+    const first = await download(deps, task, emit);
+    if (first.outcome === 'stored') return first.fetchedBytes;
+    const again = await download(deps, task, emit);
+    if (again.outcome === 'stored') return first.fetchedBytes + again.fetchedBytes;
+    throw again.error;
+  });
+}
+
+type Download =
+  | { readonly outcome: 'stored'; readonly fetchedBytes: number }
+  | { readonly outcome: 'resumed-damaged'; readonly fetchedBytes: number; readonly error: unknown };
+
+async function download(
+  { store, registry }: Pick<PullDependencies, 'store' | 'registry'>,
+  { reference, descriptor, options }: BlobTask,
+  emit: BlobProgress,
+): Promise<Download> {
+  const { digest, size } = descriptor;
+  const { signal, credentials } = options;
+  const algorithm = digestAlgorithm(digest);
+  const ingest = await store.blobs.openIngest(ingestKey(digest), { maxBytes: size, algorithm, signal });
+  const resumedAt = ingest.offset;
+  let fetchedBytes = 0;
+  try {
+    // Whoever held the ingest while we waited may have committed it.
+    if (await isStored(store, descriptor)) {
+      await ingest.discard();
+      return { outcome: 'stored', fetchedBytes };
+    }
+    if (resumedAt < size) {
+      const call = { signal, offset: resumedAt, ...(credentials ? { credentials } : {}) };
+      const { offset, body } = await registry.fetchBlob(reference, descriptor, call);
+      if (offset !== resumedAt) await ingest.restart();
+      for await (const chunk of body) {
+        await ingest.append(chunk);
+        fetchedBytes += chunk.byteLength;
+        emit('downloading', ingest.offset);
+      }
+    }
+    emit('verifying', size);
+    await ingest.commit({ digest, size });
+    return { outcome: 'stored', fetchedBytes };
+  } catch (error) {
+    if (!wrongContent.has(errorCode(error) ?? '')) {
+      await ingest.pause().catch(() => {});
+      throw error;
+    }
+    await ingest.discard();
+    if (resumedAt > 0) return { outcome: 'resumed-damaged', fetchedBytes, error };
+    throw error;
+  }
+}
+
+const wrongContent = new Set([
+  'ERR_LADING_DIGEST_MISMATCH',
+  'ERR_LADING_SIZE_MISMATCH',
+  'ERR_LADING_REGISTRY_DIGEST_MISMATCH',
+]);
+
+async function isStored(store: Store, { digest, size }: Descriptor): Promise<boolean> {
+  return (await store.blobs.size(digest)) === size;
+}

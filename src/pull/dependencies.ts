@@ -1,0 +1,16 @@
+import type { Credential, RegistryClient } from '../registry/index.ts';
+import type { Store } from '../store/index.ts';
+import type { UnpackPool } from '../unpack/index.ts';
+
+/** What a pull works with. */
+export interface PullDependencies {
+  readonly store: Store;
+  readonly registry: RegistryClient;
+  readonly unpack: UnpackPool;
+}
+
+export interface PullOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** For this pull, tried in order, instead of those that the registry client finds. */
+  readonly credentials?: readonly Credential[] | undefined;
+}

@@ -1,0 +1,173 @@
+import { errorCode } from '../lib/errors.ts';
+import { Limiter } from '../lib/limiter.ts';
+import { chainIds, type Descriptor, type Digest, repositoryName } from '../oci/index.ts';
+import { type ImageRecord, type LeaseContent, requireSpace, type Store } from '../store/index.ts';
+import type { PullDependencies, PullOptions } from './dependencies.ts';
+import { ImageDocuments } from './documents.ts';
+import { ensureLayer } from './layer-task.ts';
+import { ingestKey, type LayerPlan, type PullPlan } from './plan.ts';
+import type { LayerProgress, PullProgress } from './progress.ts';
+import { ensureFixUp } from './rootfs.ts';
+import { SharedTasks } from './shared-tasks.ts';
+
+export interface ExecuteOptions extends PullOptions {
+  readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+}
+
+export interface PullResult {
+  readonly imageId: Digest;
+  readonly target: Descriptor;
+  /** Bytes of layers that this pull got over the network. */
+  readonly bytesFetched: number;
+  readonly layersFetched: number;
+}
+
+/** As containerd and Docker do: more connections make a single pull no faster. @see registry.md 8.5 */
+const layersAtOnce = 3;
+/** A pull that takes longer has lost its way; containerd gives as long. */
+const leaseExpiresMs = 24 * 60 * 60 * 1000;
+
+/** Layers that this process is working on, per store: pulls of the same content share the work. */
+const sharedLayers = new WeakMap<Store, SharedTasks<LayerProgress, number>>();
+
+/**
+ * Carries out a plan: fetches what is missing, verifies it while it streams in, unpacks each layer as soon as its blob
+ * is committed, and at last makes image and name visible together. Aborted or failed, it leaves what it has for the
+ * next pull to go on with; on a full disk it gives the space back.
+ * @throws RegistryError; LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_LAYER_…`; the
+ * signal's reason when aborted
+ */
+export async function executePull(
+  deps: PullDependencies,
+  plan: PullPlan,
+  options: ExecuteOptions = {},
+): Promise<PullResult> {
+  const { store } = deps;
+  const { imageId, target } = plan;
+  options.signal?.throwIfAborted();
+  const names = namesOf(plan);
+  if (plan.alreadyPresent && store.images.confirm(imageId, names)) {
+    for (const { descriptor } of plan.layers) {
+      options.onProgress?.({
+        layer: descriptor.digest,
+        size: descriptor.size,
+        state: 'exists',
+        bytes: descriptor.size,
+      });
+    }
+    options.onProgress?.({ image: imageId, state: 'published' });
+    return { imageId, target, bytesFetched: 0, layersFetched: 0 };
+  }
+  const lease = store.leases.acquire(contentOf(plan), { expiresMs: leaseExpiresMs });
+  try {
+    requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
+    const fetched = await fetchAll(deps, plan, options);
+    await ensureFixUp(
+      store,
+      plan.layers.map(({ diffId }) => diffId),
+      options,
+    );
+    options.signal?.throwIfAborted();
+    store.images.publish(await imageOf(store, plan), names);
+    options.onProgress?.({ image: imageId, state: 'published' });
+    return { imageId, target, ...fetched };
+  } catch (error) {
+    if (errorCode(error) === 'ERR_LADING_DISK_FULL') await giveSpaceBack(store, plan);
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+/** Documents and layers side by side. The first failure stops the others, which keep what they have. */
+async function fetchAll(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions) {
+  const stop = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const failed = (error: unknown) => {
+    stop.abort(error);
+    throw error;
+  };
+  const documents = new ImageDocuments(deps, plan.reference, { ...options, signal, documents: plan.documents });
+  const layers = layerWork(deps, plan, { ...options, signal });
+  const work = [...plan.documents.map((document) => documents.store(document).then(() => 0)), ...layers];
+  const settled = await Promise.allSettled(work.map((job) => job.catch(failed)));
+  options.signal?.throwIfAborted();
+  if (stop.signal.aborted) throw stop.signal.reason;
+  const fetched = settled.map((result) => (result.status === 'fulfilled' ? result.value : 0));
+  return {
+    bytesFetched: fetched.reduce((sum, bytes) => sum + bytes, 0),
+    layersFetched: fetched.filter((bytes) => bytes > 0).length,
+  };
+}
+
+/** One job per layer, the largest download first: it decides when the pull ends. Each resolves to its bytes fetched. */
+function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions): Promise<number>[] {
+  const downloads = new Limiter(layersAtOnce);
+  let shared = sharedLayers.get(deps.store);
+  if (!shared) {
+    shared = new SharedTasks();
+    sharedLayers.set(deps.store, shared);
+  }
+  const onEvent = (progress: LayerProgress) => options.onProgress?.(progress);
+  return largestFirst(plan.layers).map(async ({ descriptor, diffId }) => {
+    const { result, mine } = await shared.run(
+      `${descriptor.digest} ${diffId}`,
+      (signal, emit) => {
+        const task = { reference: plan.reference, descriptor, diffId, downloads, emit };
+        return ensureLayer(deps, { ...task, options: { ...options, signal } });
+      },
+      { signal: options.signal, onEvent },
+    );
+    return mine ? result : 0;
+  });
+}
+
+function largestFirst(layers: readonly LayerPlan[]): LayerPlan[] {
+  const unique = new Map(layers.map((layer) => [layer.diffId, layer]));
+  return [...unique.values()].sort((a, b) => b.descriptor.size - a.descriptor.size);
+}
+
+/** The name that was asked for, and the digest, by which the image can be found when the name has moved on. */
+function namesOf({ name, reference, target }: PullPlan) {
+  const byDigest = `${repositoryName(reference)}@${target.digest}`;
+  return [...new Set([name, byDigest])].map((each) => ({ name: each, target }));
+}
+
+function contentOf(plan: PullPlan): LeaseContent {
+  const diffIds = plan.layers.map(({ diffId }) => diffId);
+  return {
+    digests: [...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest),
+    diffIds,
+    chainIds: chainIds(diffIds).slice(-1),
+    images: [plan.imageId],
+  };
+}
+
+async function imageOf(store: Store, plan: PullPlan): Promise<Omit<ImageRecord, 'createdAt'>> {
+  const layers = await Promise.all(
+    plan.layers.map(async ({ descriptor, diffId }) => {
+      const isStored = (await store.blobs.size(descriptor.digest)) === descriptor.size;
+      return { descriptor, diffId, ...(isStored ? {} : { blobNotFetched: true as const }) };
+    }),
+  );
+  return {
+    id: plan.imageId,
+    manifest: plan.manifest,
+    config: plan.config,
+    layers,
+    size: [plan.manifest, plan.config, ...layers.map(({ descriptor }) => descriptor)].reduce(
+      (sum, { size }) => sum + size,
+      0,
+    ),
+    ...(plan.platform ? { platform: plan.platform } : {}),
+  };
+}
+
+/** What this pull has fetched is of no use while the disk is full: the next collection may take it at once. */
+async function giveSpaceBack(store: Store, plan: PullPlan): Promise<void> {
+  for (const { descriptor } of plan.layers) {
+    const ingest = await store.blobs.openIngest(ingestKey(descriptor.digest), { whenBusy: 'give-up' }).catch(() => {});
+    await ingest?.discard();
+  }
+  store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));
+}

@@ -1,0 +1,13 @@
+/**
+ * Brings images from a registry to a node: a plan, which says in bytes what is missing and writes nothing, and its
+ * execution. It promises that an image or a name becomes visible only when all of it is verified and unpacked, that
+ * what was interrupted goes on where it was, and that nothing is asked for that the store has. It never decides
+ * whether to pull.
+ */
+export type { PullDependencies, PullOptions } from './dependencies.ts';
+export type { ImageDocument } from './documents.ts';
+export { type ExecuteOptions, executePull, type PullResult } from './execute.ts';
+export { type LayerPlan, type PlanOptions, type PullPlan, planPull } from './plan.ts';
+export type { ImageProgress, LayerProgress, PullProgress } from './progress.ts';
+export { layerDeviations, repairHooks } from './repair.ts';
+export { copyRootfs, rootfsOf } from './rootfs.ts';

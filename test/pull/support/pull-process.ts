@@ -1,0 +1,17 @@
+/** A process that pulls one image: `pull-process.ts ROOT NAME`. */
+import { parseReference, pullReference } from '../../../src/oci/index.ts';
+import { executePull, planPull } from '../../../src/pull/index.ts';
+import { RegistryClient } from '../../../src/registry/index.ts';
+import { openStore } from '../../../src/store/index.ts';
+import { UnpackPool } from '../../../src/unpack/index.ts';
+
+const [root, name] = process.argv.slice(2);
+const store = await openStore(root!);
+const registry = new RegistryClient({ credentials: async () => [] });
+const unpack = new UnpackPool({ workers: 2 });
+const deps = { store, registry, unpack };
+const { imageId, bytesFetched } = await executePull(deps, await planPull(deps, pullReference(parseReference(name!))));
+process.stdout.write(`${imageId} ${bytesFetched}\n`);
+await unpack.close();
+await registry.close();
+store.close();
