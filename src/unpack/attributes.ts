@@ -149,19 +149,30 @@ export class AttributeSetter {
       errno === EOPNOTSUPP ||
       (errno === EPERM && name.startsWith('user.') && !node.takesUserXattrs) ||
       (errno === EPERM && name.startsWith('security.') && this.#inUserNamespace);
-    if (!refused) throw hostError(entry, systemError(errno, `setxattr ${printableName(name)}`));
+    if (!refused) throw this.#xattrError(entry, name, errno);
     this.#warn('xattr', `extended attributes were left out where the host does not take them: ${name} of ${entry}`);
+  }
+
+  #xattrError(entry: string, name: string, errno: number): LadingError {
+    const cause = systemError(errno, `setxattr ${printableName(name)}`);
+    const mayNameIds = name.startsWith('system.posix_acl_') && this.#inUserNamespace;
+    return errno === EINVAL && mayNameIds
+      ? unmappedIdError(entry, 'its ACL names an id that', cause)
+      : hostError(entry, cause);
   }
 
   #ownerError(entry: string, uid: number, gid: number, errno: number): LadingError {
     const cause = systemError(errno, 'chown');
-    if (errno !== EINVAL) return hostError(entry, cause);
-    return new LadingError(
-      'ERR_LADING_UNMAPPED_ID',
-      `cannot give ${printableName(entry)} to ${uid}:${gid}: this id is not mapped into the user namespace`,
-      { cause, hint: 'Add a larger range for your user to /etc/subuid and /etc/subgid, or run as root.' },
-    );
+    return errno === EINVAL ? unmappedIdError(entry, `its owner ${uid}:${gid}`, cause) : hostError(entry, cause);
   }
+}
+
+function unmappedIdError(entry: string, what: string, cause: Error): LadingError {
+  return new LadingError(
+    'ERR_LADING_UNMAPPED_ID',
+    `cannot unpack ${printableName(entry)}: ${what} is not mapped into the user namespace`,
+    { cause, hint: 'Add a larger range for your user to /etc/subuid and /etc/subgid, or run as root.' },
+  );
 }
 
 /** Removes all extended attributes that can be removed, so that nothing is inherited or left from before. */

@@ -95,11 +95,20 @@ interface OpenLayer {
   readonly implied: ReadonlySet<string>;
   readonly whiteouts: ReadonlySet<string>;
   readonly opaques: ReadonlySet<string>;
+  readonly fresh: ReadonlySet<string>;
+}
+
+/** What the layers of a chain make of one directory. */
+interface Merged {
+  /** Layers whose content is part of it, topmost first. */
+  readonly contributors: readonly OpenLayer[];
+  /** The nearest layer that lists it or made it anew; an opaque marker hides content, not attributes (W3). */
+  readonly provider: OpenLayer | undefined;
 }
 
 class Chain {
   readonly topmostFirst: readonly OpenLayer[];
-  readonly #contributors = new Map<string, readonly OpenLayer[]>();
+  readonly #merged = new Map<string, Merged>();
 
   constructor(layers: readonly LayerDirectory[]) {
     this.topmostFirst = [...layers].reverse().map((directory) => ({
@@ -108,6 +117,7 @@ class Chain {
       implied: new Set(directory.facts.implied),
       whiteouts: new Set(directory.facts.whiteouts),
       opaques: new Set(directory.facts.opaques),
+      fresh: new Set(directory.facts.fresh),
     }));
   }
 
@@ -117,44 +127,45 @@ class Chain {
 
   /** Whether the topmost layer that has the directory only implies it, and one below gives it other attributes. */
   inheritsMore(layer: OpenLayer, path: string): boolean {
-    const contributors = this.#contributorsOf(path);
-    if (contributors[0] !== layer) return false;
-    const provider = providerOf(contributors, path);
-    return provider !== undefined && withDirectory(provider, path, (fd) => !isPlain(fd, provider));
+    const { contributors, provider } = this.#mergedAt(path);
+    if (contributors[0] !== layer || provider === undefined) return false;
+    return withDirectory(provider, path, (fd) => !isPlain(fd, provider));
   }
 
   isOnlyIn(layer: OpenLayer, path: string): boolean {
-    const contributors = this.#contributorsOf(path);
+    const { contributors } = this.#mergedAt(path);
     return contributors.length === 1 && contributors[0] === layer;
   }
 
   copyEffective(path: string, toFd: number): void {
-    const contributors = this.#contributorsOf(path);
-    const source = providerOf(contributors, path) ?? contributors[0]!;
+    const { contributors, provider } = this.#mergedAt(path);
+    const source = provider ?? contributors[0]!;
     withDirectory(source, path, (fd) => copyAttributes(fd, toFd, path, source.directory.facts.marks));
   }
 
-  /** The layers whose directory of this path is part of the merged one, topmost first. */
-  #contributorsOf(path: string): readonly OpenLayer[] {
-    const known = this.#contributors.get(path);
+  #mergedAt(path: string): Merged {
+    const known = this.#merged.get(path);
     if (known) return known;
-    const found: OpenLayer[] = [];
-    const upwards = [...selfAndAncestors(path)];
+    const contributors: OpenLayer[] = [];
+    let provider: OpenLayer | undefined;
+    let showsMore = true;
+    const ancestors = [...ancestorsOf(path)];
     for (const layer of this.topmostFirst) {
-      if (upwards.some((above) => layer.whiteouts.has(above))) break;
+      if ([path, ...ancestors].some((above) => layer.whiteouts.has(above))) break;
       const state = lookUp(layer, path);
       if (state === 'other') break;
-      if (state === 'directory') found.push(layer);
-      if (upwards.some((above) => layer.opaques.has(above))) break;
+      if (state === 'directory') {
+        if (showsMore) contributors.push(layer);
+        if (!layer.implied.has(path)) provider ??= layer;
+      }
+      if (layer.opaques.has(path)) showsMore = false;
+      const isCut = layer.fresh.has(path) || ancestors.some((above) => layer.opaques.has(above));
+      if (isCut || (provider !== undefined && !showsMore)) break;
     }
-    this.#contributors.set(path, found);
-    return found;
+    const merged = { contributors, provider };
+    this.#merged.set(path, merged);
+    return merged;
   }
-}
-
-/** The nearest layer that lists the directory, or made it anew. */
-function providerOf(contributors: readonly OpenLayer[], path: string): OpenLayer | undefined {
-  return contributors.find((layer) => !layer.implied.has(path));
 }
 
 /** `other`: the path, or something above it, is no directory in this layer. */
@@ -187,8 +198,8 @@ function isPlain(fd: number, layer: OpenLayer): boolean {
   );
 }
 
-function* selfAndAncestors(path: string): Generator<string> {
-  for (let at = path; at !== ''; at = parentOf(at)) yield at;
+function* ancestorsOf(path: string): Generator<string> {
+  for (let at = parentOf(path); at !== ''; at = parentOf(at)) yield at;
 }
 
 function parentOf(path: string): string {

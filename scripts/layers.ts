@@ -1,0 +1,62 @@
+// npm run layers -- [DIR]: runs the layer corpus in DIR, by default test/layers, through unpacking, mounting and copying.
+// Exit code 0: every case passed or was skipped; 1: a case failed; 2: there is no corpus in DIR.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Limiter } from '../src/lib/limiter.ts';
+import { probeOverlay } from '../src/lib/overlay.ts';
+import { UnpackPool } from '../src/unpack/index.ts';
+import { type Corpus, readCorpus } from './layers/corpus.ts';
+import { missingNeeds } from './layers/host-needs.ts';
+import { type CaseResult, runCase } from './layers/run-case.ts';
+
+/** Threads that unpack, and cases at a time. */
+const parallel = 2;
+
+const [folder = fileURLToPath(new URL('../test/layers', import.meta.url)), ...more] = process.argv.slice(2);
+process.exitCode = more.length > 0 ? wrongUsage('at most one folder can be given') : await main(resolve(folder));
+
+async function main(dir: string): Promise<number> {
+  let corpus: Corpus;
+  try {
+    corpus = readCorpus(dir);
+  } catch (error) {
+    return wrongUsage((error as Error).message);
+  }
+  const scratchDir = mkdtempSync(join(tmpdir(), 'lading-layers-'));
+  const pool = new UnpackPool({ workers: parallel });
+  try {
+    const support = await probeOverlay(scratchDir);
+    if (support.mode === 'copy') console.log(`Only copying is run: ${support.reason}`);
+    const host = { corpusDir: corpus.dir, scratchDir, pool, support, missingNeeds: missingNeeds(scratchDir) };
+    const limiter = new Limiter(parallel);
+    const results = await Promise.all(
+      corpus.cases.map((testCase) =>
+        limiter.run(async () => {
+          const result = await runCase(testCase, host);
+          report(testCase.name, result);
+          return result;
+        }),
+      ),
+    );
+    const count = (outcome: CaseResult['outcome']) => results.filter((result) => result.outcome === outcome).length;
+    console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`);
+    return count('failed') > 0 ? 1 : 0;
+  } finally {
+    await pool.close();
+    rmSync(scratchDir, { recursive: true, force: true });
+  }
+}
+
+function report(name: string, result: CaseResult): void {
+  if (result.outcome === 'failed') {
+    console.log(`FAILED ${name}`);
+    for (const difference of result.differences) console.log(`  ${difference}`);
+  } else if (result.outcome === 'skipped') console.log(`skipped ${name}: ${result.reason}`);
+}
+
+function wrongUsage(message: string): number {
+  console.error(`layers: ${message}\nUsage: npm run layers -- [DIR]`);
+  return 2;
+}
