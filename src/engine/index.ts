@@ -6,4 +6,3 @@
 export { EngineImageService, type PullListener } from './image-service.ts';
 export { EngineRuntimeService, type RuntimeServiceDependencies } from './runtime-service.ts';
 export { findImage } from './image-lookup.ts';
-export { gatherImageFacts, type ImageFacts } from './image-facts.ts';

@@ -83,7 +83,7 @@ async function subjectsOf(argument: string): Promise<Subject[]> {
 async function explainOne(context: Context, { policy, ...subject }: Subject): Promise<ExplainedContainer> {
   const [{ explain }, { gatherImageFacts }, { parseReference, pullReference }] = await Promise.all([
     import('../../policy/index.ts'),
-    import('../../engine/image-facts.ts'),
+    import('../image-facts.ts'),
     import('../../oci/index.ts'),
   ]);
   const { image } = subject;

@@ -26,20 +26,20 @@ export interface CommandEntry {
 export const commandTable: readonly CommandEntry[] = [
   {
     name: 'run',
-    summary: 'run the pods of Kubernetes manifests in the foreground',
+    summary: 'Run the pods of Kubernetes manifests in the foreground',
     group: 'Pods',
     load: () => import('./run.ts'),
     handlesLayers: true,
   },
   {
     name: 'explain',
-    summary: 'show which image would run under each pull policy, and why; changes nothing',
+    summary: 'Show what would run under each pull policy, and why',
     group: 'Pods',
     load: () => import('./explain.ts'),
   },
   {
     name: 'demo',
-    summary: 'see what the pull policies do, with a real registry, two nodes and real containers',
+    summary: 'See what the pull policies do, with real containers',
     group: 'Pods',
     load: () => import('./demo.ts'),
     handlesLayers: true,

@@ -1,46 +1,15 @@
 /** What this node has under a name and what the registry says about it now: the facts of an explanation. Changes nothing. */
+import { findImage } from '../engine/image-lookup.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import { type Digest, formatPlatform, formatReference, type Reference } from '../oci/index.ts';
+import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
+import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
 import { type PullDependencies, planPull } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
-import { findImage } from './image-lookup.ts';
-
-export interface LocalImageFacts {
-  /** Of what the name means on this node: the index or manifest. */
-  readonly digest: Digest;
-  readonly imageId: Digest;
-  /** ISO 8601; when the name began to mean this digest here. */
-  readonly pulledAt: string;
-  /** ISO 8601; when the registry last said that the name means this digest. */
-  readonly checkedAt: string;
-  readonly layersUnpacked: number;
-  readonly layersTotal: number;
-  readonly platform?: string;
-}
-
-export type RegistryImageFacts =
-  | {
-      readonly reachable: true;
-      readonly digest: Digest;
-      /** Of the request that resolved the name. */
-      readonly responseMs: number;
-      readonly layersToFetch: number;
-      readonly bytesToFetch: number;
-      readonly platform?: string;
-    }
-  | {
-      readonly reachable: false;
-      /** Whether the registry answered, and its answer was no. */
-      readonly refused: boolean;
-      readonly reason: string;
-      readonly code: string;
-      readonly hint?: string;
-    };
 
 export interface ImageFacts {
-  readonly node?: LocalImageFacts;
-  readonly registry: RegistryImageFacts;
+  readonly node?: NodeImageFacts;
+  readonly registry: RegistryFacts;
 }
 
 /** @param reference as `pullReference` gives it */
@@ -54,7 +23,7 @@ export async function gatherImageFacts(
   return { registry, ...(node ? { node } : {}) };
 }
 
-function localFacts(store: Store, reference: Reference): LocalImageFacts | undefined {
+function localFacts(store: Store, reference: Reference): NodeImageFacts | undefined {
   const name = formatReference(reference);
   const image = findImage(store, name);
   if (!image) return undefined;
@@ -74,7 +43,7 @@ async function registryFacts(
   deps: Pick<PullDependencies, 'store' | 'registry'>,
   reference: Reference,
   options: { signal?: AbortSignal | undefined },
-): Promise<RegistryImageFacts> {
+): Promise<RegistryFacts> {
   try {
     const plan = await planPull(deps, reference, options);
     return {
