@@ -27,7 +27,7 @@ describe.skipIf(process.platform !== 'linux' || process.getuid?.() !== 0)('layer
     await rm(host.scratchDir, { recursive: true, force: true });
   });
 
-  test.each(corpus.cases.map((testCase) => ({ testCase, title: `${testCase.name}: ${testCase.about}` })))(
+  test.for(corpus.cases.map((testCase) => ({ testCase, title: `${testCase.name}: ${testCase.about}` })))(
     '$title',
     async ({ testCase }, { skip }) => {
       const result = await runCase(testCase, host);
