@@ -1,6 +1,6 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1ObjectMeta.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
-import { LineCounter, type Node, parseAllDocuments } from 'yaml';
+import { isScalar, LineCounter, type Node, parseAllDocuments } from 'yaml';
 import { LadingError } from '../lib/errors.ts';
 import { closest } from './did-you-mean.ts';
 import { type ManifestProblem, PodManifestError } from './manifest-error.ts';
@@ -103,7 +103,7 @@ export function parsePodManifests(text: string, options: ManifestOptions): Pod[]
       const { line, col } = lines.linePos(error.pos[0]);
       problems.push({ line, column: col, path: '', text: error.message, kind: 'invalid' });
     }
-    if (document.errors.length > 0 || document.contents === null) continue;
+    if (document.errors.length > 0 || isEmpty(document.contents)) continue;
     const decoder = new StrictDecoder(document, lines);
     file.readObject(decoder, document.contents as Node, '');
     problems.push(...decoder.problems);
@@ -239,6 +239,10 @@ const actedOn = new Set(['template', 'replicas', 'selector', 'ordinals', 'parall
 
 function numberOr(value: Json | undefined, fallback: number): number {
   return typeof value === 'number' ? value : fallback;
+}
+
+function isEmpty(contents: Node | null): boolean {
+  return contents === null || (isScalar(contents) && contents.value === null);
 }
 
 function textOf(node: Node | null): string | undefined {

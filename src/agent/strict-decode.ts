@@ -20,6 +20,10 @@ export class StrictDecoder {
   readonly #document: Document;
   readonly #lines: LineCounter;
   readonly #offsets = new Map<string, number>();
+  /** Paths whose values could not be decoded: that something is missing there is no news. */
+  readonly #broken = new Set<string>();
+  /** What each alias stands for; the library walks the whole document for each look-up. */
+  readonly #targets = new Map<Node, Node | null>();
   #nodes = 0;
 
   constructor(document: Document, lines: LineCounter) {
@@ -33,8 +37,12 @@ export class StrictDecoder {
     return (value ?? {}) as { [name: string]: Json };
   }
 
-  /** Notes a problem at the value of `path`, or at the nearest thing around it that the file has. */
+  /**
+   * Notes a problem at the value of `path`, or at the nearest thing around it that the file has; not if that could not
+   * be decoded anyway.
+   */
   report(path: string, text: string, kind: ManifestProblem['kind'] = 'invalid'): void {
+    for (let at = path; at !== ''; at = parentPath(at)) if (this.#broken.has(at)) return;
     this.#problem(this.#offsetOf(path), path, text, kind);
   }
 
@@ -77,7 +85,15 @@ export class StrictDecoder {
   }
 
   #resolve(node: Node | null | undefined): Node | null {
-    return isAlias(node) ? (node.resolve(this.#document) ?? null) : (node ?? null);
+    if (!isAlias(node)) return node ?? null;
+    let target = this.#targets.get(node);
+    if (target === undefined) {
+      target = node.resolve(this.#document) ?? null;
+      this.#targets.set(node, target);
+      if (target === null)
+        this.#problem(node.range?.[0] ?? 0, '', `there is no anchor &${node.source} before the alias *${node.source}`);
+    }
+    return target;
   }
 
   /** True when the document is deeper or larger, aliases followed, than any manifest; says so once. */
@@ -192,6 +208,7 @@ export class StrictDecoder {
     if (typeof value !== 'number' || !Number.isInteger(value)) return this.#wrongType(node, 'an integer', path);
     if (format === 'int32' ? Math.abs(value) > 0x7fffffff : !Number.isSafeInteger(value)) {
       this.report(path, `the number ${value} is too large`);
+      this.#broken.add(path);
       return undefined;
     }
     return value;
@@ -243,6 +260,7 @@ export class StrictDecoder {
   }
 
   #wrongType(node: Node | null, expected: string, path: string): undefined {
+    this.#broken.add(path);
     const wantsString = expected === 'a string' && isScalar(node) && node.value !== null;
     const advice = wantsString ? `; put it in quotes: "${node.source ?? String(node.value)}"` : '';
     this.#problem(
