@@ -43,10 +43,12 @@ type Send = (authorization: string | undefined) => Promise<FollowedResponse>;
 type Plan = { readonly scheme: 'basic' } | { readonly scheme: 'bearer'; readonly token: TokenRequest };
 
 /** One credential, or none, was tried: with an answer, or the token server refused it. */
-type Trial = { readonly rejected: boolean; readonly authorization: string | undefined } & (
-  | { readonly reply: FollowedResponse }
-  | { readonly refusal: RegistryError; readonly reply?: undefined }
-);
+type Trial = {
+  readonly rejected: boolean;
+  readonly authorization: string | undefined;
+  /** Undefined for an anonymous request without a token. */
+  readonly plan?: Plan;
+} & ({ readonly reply: FollowedResponse } | { readonly refusal: RegistryError; readonly reply?: undefined });
 
 /** What an endpoint demanded, and the URL that said so. */
 interface Announcement {
@@ -96,8 +98,7 @@ export class Authenticator {
       const tried = first ? [first] : [];
       const trial = await this.#try(call, first, plan, send);
       if (!trial.rejected) return outcomeOf(trial, tried);
-      const announced = trial.reply && { challenges: challengesIn(trial.reply), by: trial.reply.home };
-      return this.#tryOthers(call, send, { tried, known, trial, announced, anonymousTried: !first });
+      return this.#tryOthers(call, send, { tried, known, trial, announced: undefined, anonymousTried: !first });
     }
     const reply = await send(undefined);
     const challenges = await this.#challengesOf(call, reply);
@@ -113,11 +114,14 @@ export class Authenticator {
     const tried = [...state.tried];
     let { trial, announced } = state;
     const offer = async (credential: Credential | undefined): Promise<boolean> => {
-      const plan = this.#planFor(call, credential) ?? this.#planFrom(announced, call, credential);
+      if (trial.reply?.status === 401) announced = { challenges: challengesIn(trial.reply), by: trial.reply.home };
+      const plan =
+        this.#planFor(call, credential) ??
+        this.#planFrom(announced, call, credential) ??
+        samePlanFor(credential, trial.plan);
       if (!plan) return false;
       if (credential) tried.push(credential);
       trial = await this.#try(call, credential, plan, send);
-      if (trial.reply?.status === 401) announced = { challenges: challengesIn(trial.reply), by: trial.reply.home };
       return !trial.rejected;
     };
     const offerUntried = async (credentials: readonly Credential[]): Promise<boolean> => {
@@ -147,10 +151,10 @@ export class Authenticator {
         authorization = await this.#authorizationFor(plan, credential, call.signal);
       } catch (error) {
         if (!(error instanceof RegistryError) || !refusesCredential(error)) throw error;
-        return { rejected: true, refusal: error, authorization: undefined };
+        return { rejected: true, refusal: error, authorization: undefined, plan };
       }
       const reply = await send(authorization);
-      const trial: Trial = { rejected: isRejection(reply), reply, authorization };
+      const trial: Trial = { rejected: isRejection(reply), reply, authorization, plan };
       if (!trial.rejected) {
         this.#plans.set(planKey(call, credential, plan), plan);
         if (credential) this.#credentials.worked(credential, placeOf(call));
@@ -189,7 +193,7 @@ export class Authenticator {
     if (!announced || !chosen) return undefined;
     const { endpoint } = call;
     if (chosen.scheme === 'basic') {
-      return credential?.username === undefined && credential?.password === undefined ? undefined : chosen;
+      return hasPassword(credential) ? chosen : undefined;
     }
     const problem = realmProblem(chosen.realm, announced.by);
     if (problem !== undefined) {
@@ -229,6 +233,16 @@ export class Authenticator {
     asked.catch(() => this.#pings.delete(endpoint.host));
     return asked;
   }
+}
+
+/** Expired credentials are often refused without a challenge: another one is shown as the last one was. */
+function samePlanFor(credential: Credential | undefined, plan: Plan | undefined): Plan | undefined {
+  if (plan?.scheme === 'basic') return hasPassword(credential) ? plan : undefined;
+  return credential && plan ? { ...plan, token: { ...plan.token, credential } } : undefined;
+}
+
+function hasPassword(credential: Credential | undefined): boolean {
+  return credential?.username !== undefined || credential?.password !== undefined;
 }
 
 function challengesIn(reply: FollowedResponse): Challenge[] {

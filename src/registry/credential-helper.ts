@@ -69,13 +69,18 @@ function helperFailed(program: string, serverKey: string, reason: string): Ladin
 
 async function runHelper(name: string, serverKey: string): Promise<HelperAnswer | undefined> {
   const program = `docker-credential-${name}`;
-  const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], timeout: helperTimeoutMs });
+  const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
   const { promise, resolve, reject } = Promise.withResolvers<HelperAnswer | undefined>();
   const chunks: Buffer[] = [];
   let size = 0;
+  const giveUp = () => {
+    child.kill('SIGKILL');
+    child.stdout.destroy(); // children of a script may hold the other end
+  };
+  const timer = setTimeout(giveUp, helperTimeoutMs);
   child.stdout.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxHelperOutputBytes) child.kill('SIGKILL');
+    if (size > maxHelperOutputBytes) giveUp();
     else chunks.push(chunk);
   });
   child.once('error', (error) => {
@@ -87,5 +92,9 @@ async function runHelper(name: string, serverKey: string): Promise<HelperAnswer 
   });
   child.stdin.on('error', () => {}); // a helper may end without reading its input
   child.stdin.end(serverKey);
-  return promise;
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -22,11 +22,6 @@ export function redactedPath(url: URL): string {
   return url.pathname + (parameters.length > 0 ? `?${parameters.join('&')}` : '');
 }
 
-/** The same with scheme and host, without user name and password. */
-export function redactedUrl(url: URL): string {
-  return `${url.protocol}//${url.host}${redactedPath(url)}`;
-}
-
 /** Text of a registry for people: control characters removed, at most `maxLength` characters. */
 export function printable(text: string, maxLength = 512): string {
   const clean = text

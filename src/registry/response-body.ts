@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { transportFault } from './transport-fault.ts';
 
@@ -30,6 +31,8 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
         this.#bytes += chunk.byteLength;
         yield chunk;
       }
+      // undici frees the connection one turn later: a request that comes sooner would open another one.
+      await setImmediate();
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw transportFault(error);

@@ -30,7 +30,7 @@ export interface StatusErrorOptions {
 export function statusError(asked: Asked, refusal: Refusal, options: StatusErrorOptions = {}): RegistryError {
   const { status } = refusal;
   const said = registryErrorOf(refusal, options.secrets ?? []);
-  const kind = kindOfStatus(status, said.code);
+  const kind = saysExpired(refusal) ? 'unauthorized' : kindOfStatus(status, said.code);
   const { retryAfterMs } = options;
   const parts = [
     `${capitalized(asked.whom)} answered ${status} ${STATUS_CODES[status] ?? ''}`.trim(),
