@@ -76,7 +76,7 @@ export function checkUserExists(user: UserIds, host: HostFacts): void {
     'ERR_LADING_RUNTIME_USER',
     `the container runs as ${missing}, and the user namespace that Lading works in without root has no such id`,
     {
-      hint: 'Install newuidmap and newgidmap (package uidmap) and give your user a range in /etc/subuid and /etc/subgid, or run Lading as root.',
+      hint: 'Install newuidmap and newgidmap (package uidmap) and give your user a range in /etc/subuid and /etc/subgid, or choose the embedded runtime.',
       data: { uid: user.uid, gid: user.gid },
     },
   );

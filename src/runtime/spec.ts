@@ -1,6 +1,8 @@
+import { relative } from 'node:path';
 import { type Capability, grantedCapabilities } from './capabilities.ts';
 import type { RuntimeContainer } from './container.ts';
 import { type HostFacts, supplementaryGroups } from './host-facts.ts';
+import { pathInRootfs } from './rootfs-path.ts';
 import { defaultSeccompProfile, type SeccompProfile } from './seccomp-default.ts';
 
 /**
@@ -90,7 +92,8 @@ function namespacesOf(host: HostFacts): { type: string }[] {
 function mountsOf(container: RuntimeContainer, host: HostFacts, features: SpecFeatures): OciMount[] {
   const own = new Set(container.mounts.map(({ destination }) => destination));
   const binds = container.mounts.map(({ source, destination, readonly }) => ({
-    destination,
+    // crun does not make what a symlink of the image points to.
+    destination: `/${relative(container.rootfs, pathInRootfs(container.rootfs, destination))}`,
     type: 'bind',
     source,
     options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'],

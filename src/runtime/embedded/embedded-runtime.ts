@@ -87,13 +87,21 @@ export class EmbeddedRuntime implements ContainerRuntime {
     const { path, host } = this.#options;
     return [
       path,
-      ...['--fork', '--kill-child', '--pid', '--mount', '--propagation', 'private', '--uts', '--ipc'],
+      ...['--pid', '--mount', '--propagation', 'private', '--uts', '--ipc'],
       ...(host.cgroupNamespaces ? ['--cgroup'] : []),
       ...(asOnlyUser ? ['--user', `--map-user=${user.uid}`, `--map-group=${user.gid}`, '--keep-caps'] : []),
-      ...['--', process.execPath, fileURLToPath(siblingModule(import.meta.url, './init')), planFile],
+      ...['--', 'sh', '-c', waitingShell, 'sh'],
+      ...[process.execPath, fileURLToPath(siblingModule(import.meta.url, './init')), planFile],
     ];
   }
 }
+
+/**
+ * Starts the first process of the new pid namespace and ends as it ends, with 128 + signal for signals: `unshare --fork`
+ * turns SIGKILL into exit code 1. It lets go of the output, which then ends with the container, and tells `init.ts`
+ * whose child it is.
+ */
+const waitingShell = '"$@" $$ & exec >/dev/null 2>&1; wait $!';
 
 /**
  * Where a user namespace has but one user, another user of an image becomes that one in a namespace of its own: the

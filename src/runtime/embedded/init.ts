@@ -5,7 +5,6 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   statSync,
   writeFileSync,
   writeSync,
@@ -29,10 +28,15 @@ import { enterRoot } from './root-mounts.ts';
 
 /**
  * The first process of an embedded container, started by unshare(1) in new namespaces: it builds the root file system,
- * gives up its privileges and becomes the container's program. Its only argument is the file with its `InitPlan`.
+ * gives up its privileges and becomes the container's program. Its arguments are the file with its `InitPlan`, and the
+ * pid of its parent, with which it ends.
  */
 
-const plan = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as InitPlan;
+const [planFile, parent] = process.argv.slice(2);
+setParentDeathSignal('SIGKILL');
+// The node's /proc still shows processes under the pids that the node knows.
+if (ownPids().parent !== Number(parent)) process.exit(1);
+const plan = JSON.parse(readFileSync(planFile!, 'utf8')) as InitPlan;
 // Fails instead of waiting when nobody reads: whoever started this is gone then.
 const status = openSync(plan.statusFile, constants.O_WRONLY | constants.O_NONBLOCK);
 
@@ -44,8 +48,7 @@ try {
 }
 
 function becomeContainer(): void {
-  // The node's /proc still shows this process under the pid that the node knows.
-  report({ state: 'setup', pid: Number(readlinkSync('/proc/self')) });
+  report({ state: 'setup', pid: ownPids().pid });
   const lastCapability = Number(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8'));
   if (plan.oomScoreAdj !== undefined) writeFileSync('/proc/self/oom_score_adj', String(plan.oomScoreAdj));
   sethostname(plan.hostname);
@@ -93,6 +96,7 @@ function giveUpPrivileges(lastCapability: number): void {
   if (process.getuid!() !== plan.uid) process.setuid!(plan.uid);
   // Another user than root has lost its capabilities by now, or loses them when it becomes the program.
   setCapabilities(plan.uid === 0 ? plan.capabilities.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n) : 0n);
+  // The change of the user has cleared it.
   setParentDeathSignal('SIGKILL');
   if (plan.noNewPrivileges) setNoNewPrivileges();
 }
@@ -115,6 +119,13 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** As the node counts them. */
+function ownPids(): { pid: number; parent: number } {
+  const stat = readFileSync('/proc/self/stat', 'utf8');
+  const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { pid: Number.parseInt(stat, 10), parent: Number(parent) };
 }
 
 function report(line: InitStatus): void {

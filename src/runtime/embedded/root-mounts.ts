@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { mount, mountFlags, umount2, unmountFlags } from '../../lib/libc.ts';
 import { chroot, pivotRoot } from '../../lib/libc-process.ts';
 import { type MountInfo, parseMountInfo } from '../mount-info.ts';
+import { pathInRootfs } from '../rootfs-path.ts';
 import type { InitPlan, PlannedMount } from './plan.ts';
 
 /**
@@ -82,13 +83,13 @@ function showSysOfNode(): void {
 }
 
 function bind({ source, destination, kind, readonly }: PlannedMount): void {
-  if (kind === 'directory') mkdirSync(destination, { recursive: true });
-  else if (!existsSync(destination)) {
-    mkdirSync(dirname(destination), { recursive: true });
-    closeSync(openSync(destination, 'a'));
+  const mountPoint = pathInRootfs('/', destination);
+  if (kind === 'directory') mkdirSync(mountPoint, { recursive: true });
+  else if (!existsSync(mountPoint)) {
+    mkdirSync(dirname(mountPoint), { recursive: true });
+    closeSync(openSync(mountPoint, 'a'));
   }
-  mount(source.slice(1) || '.', destination, undefined, mountFlags.bind | mountFlags.recursive);
-  const mountPoint = realpathSync.native(destination);
+  mount(source.slice(1) || '.', mountPoint, undefined, mountFlags.bind | mountFlags.recursive);
   addFlags(mountPoint, mountFlags.noDev, 'recursive');
   if (readonly) addFlags(mountPoint, mountFlags.readOnly);
 }
@@ -145,6 +146,16 @@ function addFlags(path: string, flags: number, depth: 'recursive' | 'here' = 'he
   for (const [mountPoint, options] of seen) {
     if (mountPoint !== path && !(depth === 'recursive' && mountPoint.startsWith(below))) continue;
     const present = options.reduce((sum, option) => sum | (flagsByOption[option] ?? 0), 0);
-    mount(undefined, mountPoint, undefined, mountFlags.remount | mountFlags.bind | present | flags);
+    try {
+      mount(undefined, mountPoint, undefined, mountFlags.remount | mountFlags.bind | present | flags);
+    } catch (error) {
+      if (mountPoint === path || !isOutOfReach(error)) throw error;
+    }
   }
+}
+
+/** Another mount lies over the directory that this one is in: nobody can reach it, neither can its flags. */
+function isOutOfReach(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'EINVAL' || code === 'ENOTDIR';
 }
