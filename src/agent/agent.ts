@@ -35,6 +35,7 @@ export class Agent {
   readonly #watch: ContainerWatch;
   readonly #deps: SyncDependencies;
   readonly #onOutput: AgentListeners['onOutput'];
+  #stopped = false;
 
   constructor({ images, runtime, logRoot, clock = systemClock, pulls = {}, ...listeners }: AgentOptions) {
     const events = new EventRecorder(() => clock.now(), listeners.onEvent ?? (() => {}));
@@ -52,9 +53,17 @@ export class Agent {
     };
   }
 
-  /** @throws LadingError `ERR_LADING_POD_EXISTS` when the agent has a pod of that name in that namespace, or of that uid */
+  /**
+   * @throws LadingError `ERR_LADING_POD_EXISTS` when the agent has a pod of that name in that namespace, or of that uid;
+   *   `ERR_LADING_AGENT_STOPPED` after `stop`
+   */
   startPod(pod: Pod): PodWorker {
     const { name, namespace, uid } = pod.metadata;
+    if (this.#stopped)
+      throw new LadingError(
+        'ERR_LADING_AGENT_STOPPED',
+        `the pod ${namespace}/${name} cannot be started: the agent is stopped`,
+      );
     const existing = [...this.#workers.values()].find(
       ({ pod: { metadata } }) => metadata.uid === uid || (metadata.name === name && metadata.namespace === namespace),
     );
@@ -83,6 +92,7 @@ export class Agent {
 
   /** Stops all pods, side by side, and then the agent. Calling it again with a shorter grace period hurries it up. */
   async stop(options?: StopOptions): Promise<void> {
+    this.#stopped = true;
     const outcomes = await Promise.allSettled([...this.#workers.keys()].map((uid) => this.stopPod(uid, options)));
     await this.#watch.stop();
     const failure = outcomes.find((outcome) => outcome.status === 'rejected');

@@ -76,6 +76,7 @@ export async function startContainer(
   });
   deps.onDecision(decisionOf(start, evaluation, deps.clock.now()));
   if (evaluation.error !== undefined) return failed(evaluation.error, evaluation.message, evaluation.error);
+  signal.throwIfAborted();
 
   const attempt = record.nextAttempt;
   const imageRef = evaluation.imageRef!;

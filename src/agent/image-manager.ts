@@ -15,11 +15,12 @@ import {
   type KubeletReason,
   looksAtNode,
   type PullDecision,
+  type PullFailure,
   runtimeImage,
 } from '../policy/index.ts';
 import type { EventRecorder, EventText } from './events.ts';
 import type { Pod } from './pod.ts';
-import { Puller, type PullerOptions } from './puller.ts';
+import { type PulledImage, Puller, type PullerOptions } from './puller.ts';
 
 export interface ImageRequest {
   /** As in the pod. */
@@ -137,23 +138,27 @@ export class ImageManager {
     this.#lastFailures.delete(key);
     emit({ type: 'Normal', reason: 'Pulling', message: `Pulling image ${quoted}` });
     const startMs = this.#clock.now();
+    let pulled: PulledImage;
     try {
-      const { imageRef, durationMs, sizeBytes } = await this.#puller.pull(fullName, request);
-      const waitedMs = this.#clock.now() - startMs;
-      const times = `${goDuration(durationMs)} (${goDuration(waitedMs)} including waiting)`;
-      const message = `Successfully pulled image ${quoted} in ${times}. Image size: ${sizeBytes} bytes.`;
-      emit({ type: 'Normal', reason: 'Pulled', message });
-      this.#forgetExpired();
-      return { imageRef, message: '' };
+      pulled = await this.#puller.pull(fullName, request);
     } catch (error) {
       request.signal?.throwIfAborted();
-      const text = criErrorText(error);
-      emit({ type: 'Warning', reason: 'Failed', message: `Failed to pull image ${quoted}: ${text}` });
-      this.#backOff.next(key, this.#clock.now());
-      const failure = classifyPullError(request.image, text);
-      this.#lastFailures.set(key, `${failure.error}: ${failure.message}`);
-      return failure;
+      return this.#pullFailed(request.image, key, criErrorText(error), emit);
     }
+    const waitedMs = this.#clock.now() - startMs;
+    const times = `${goDuration(pulled.durationMs)} (${goDuration(waitedMs)} including waiting)`;
+    const message = `Successfully pulled image ${quoted} in ${times}. Image size: ${pulled.sizeBytes} bytes.`;
+    emit({ type: 'Normal', reason: 'Pulled', message });
+    this.#forgetExpired();
+    return { imageRef: pulled.imageRef, message: '' };
+  }
+
+  #pullFailed(image: string, key: string, text: string, emit: (event: EventText) => void): PullFailure {
+    emit({ type: 'Warning', reason: 'Failed', message: `Failed to pull image ${goQuote(image)}: ${text}` });
+    this.#backOff.next(key, this.#clock.now());
+    const failure = classifyPullError(image, text);
+    this.#lastFailures.set(key, `${failure.error}: ${failure.message}`);
+    return failure;
   }
 
   /** A success forgets what is older than the longest delay, and nothing else: not even its own key. */

@@ -102,7 +102,12 @@ export class PodWorker {
       );
     }
     record.restartRequested = true;
-    await this.#sync.stopContainer(record, minimumGraceSeconds(this.pod));
+    try {
+      await this.#sync.stopContainer(record, minimumGraceSeconds(this.pod));
+    } catch (error) {
+      record.restartRequested = false;
+      throw error;
+    }
     this.wake();
   }
 

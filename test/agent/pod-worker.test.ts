@@ -519,12 +519,32 @@ describe('stop', () => {
     expect((await worker.finished).phase).toBe('Failed');
   });
 
-  test('a sandbox that stays makes stop fail', async () => {
+  test('nothing is created after the pod was stopped while its image was looked up', async () => {
+    const h = await harnessWithImage();
+    const decided = Promise.withResolvers<void>();
+    const { imageStatus } = h.cri;
+    h.cri.imageStatus = async (image) => {
+      h.cri.imageStatus = imageStatus;
+      const stopped = h.agent.stop();
+      decided.resolve(stopped);
+      return h.cri.imageStatus(image);
+    };
+    h.cri.node.set('app:1', { id: imageId });
+    h.start(podOf([app]));
+    await decided.promise;
+    expect(h.cri.calls.filter((call) => call.startsWith('createContainer'))).toEqual([]);
+    expect(() => h.agent.startPod(podOf([app]))).toThrow(expect.objectContaining({ code: 'ERR_LADING_AGENT_STOPPED' }));
+  });
+
+  test('a sandbox that stays makes stop fail, and the next stop tries again', async () => {
     const h = await harnessWithImage();
     h.start(podOf([app]));
     await h.clock.advance(0);
     h.cri.failNext('removePodSandbox', new CriError('UNKNOWN', 'busy'));
     await expect(h.agent.stop()).rejects.toThrow('busy');
+    expect(h.cri.sandboxes.size).toBe(1);
+    await h.agent.stop();
+    expect(h.cri.sandboxes.size).toBe(0);
   });
 });
 
