@@ -172,7 +172,7 @@ class BlobOpener {
     const { asked, body } = response;
     if (headerLines(response, 'content-range').length > 0) {
       body.discard().catch(() => {});
-      throw contentError('protocol', asked, 'it answered with a part of it (Content-Range) where all was asked for');
+      throw contentError('protocol', asked, 'with a part of it (Content-Range) where all was asked for');
     }
     const coding = codingOf(headerOf(response, 'content-encoding'));
     // A stored object may carry the header too; then its length is that of the stored bytes, which are wanted.

@@ -118,7 +118,7 @@ function uploadRequest({ repository }: Reference, method: 'POST' | 'PUT', target
 function locationOf(response: RegistryResponse): URL {
   const location = headerOf(response, 'location');
   if (location === undefined || !URL.canParse(location, response.url.href)) {
-    throw contentError('protocol', response.asked, 'without saying where to send the content (Location)');
+    throw contentError('protocol', response.asked, 'it does not say where to send the content (Location)');
   }
   const url = new URL(location, response.url);
   if (response.url.protocol === 'https:' && url.protocol !== 'https:') {

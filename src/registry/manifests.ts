@@ -98,7 +98,7 @@ export async function pushManifest(
   const response = await requester.send(
     endpoint,
     {
-      ...manifestRequest('PUT', reference.digest === undefined ? reference : { ...reference, digest }),
+      ...manifestRequest('PUT', reference),
       headers: { 'content-type': mediaType },
       body: { length: bytes.length, open: () => bytes },
       scopes: [repositoryScope(repository, 'pull', 'push')],
@@ -110,7 +110,7 @@ export async function pushManifest(
   const stored = headerOf(response, 'docker-content-digest');
   const comparable = stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(digest);
   if (comparable && stored !== digest) {
-    throw contentError('digest-mismatch', response.asked, `stored ${stored} where ${digest} was sent`, mismatchHint);
+    throw contentError('digest-mismatch', response.asked, `it stored ${stored} where ${digest} was sent`, mismatchHint);
   }
   return digest;
 }

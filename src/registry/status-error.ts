@@ -55,7 +55,8 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
 
 /** The error for an answer that never came, or not whole. */
 export function faultError(asked: Asked, fault: TransportFault): RegistryError {
-  const message = `Cannot get ${asked.what} from ${asked.whom}: ${fault.message}`;
+  const answer = fault.kind === 'truncated' ? 'Incomplete answer' : 'No answer';
+  const message = `${answer} from ${asked.whom} for ${asked.what}: ${fault.message}`;
   const hint = hintsForFaults[fault.kind];
   const { registry, credentials } = asked;
   return new RegistryError(fault.kind, message, { registry, credentials }, { hint, cause: fault.cause });
@@ -66,7 +67,7 @@ export function contentError(kind: RegistryErrorKind, asked: Asked, problem: str
   const { registry, credentials, whom, what } = asked;
   return new RegistryError(
     kind,
-    `${capitalized(whom)} sent ${what}, but ${problem}`,
+    `${capitalized(whom)} answered for ${what}, but ${problem}`,
     { registry, credentials },
     { hint },
   );

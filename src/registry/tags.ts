@@ -64,7 +64,8 @@ async function readPage(response: RegistryResponse): Promise<string[]> {
   } catch {
     throw invalid('the answer is not a JSON object');
   }
-  if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string')) throw invalid('it is not a list of names');
+  if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string'))
+    throw invalid('the answer has no list of names');
   return tags;
 }
 

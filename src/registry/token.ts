@@ -102,15 +102,15 @@ export class TokenClient {
     const receivedAt = this.#options.clock.now();
     const invalid = (problem: string) => contentError('protocol', askedFor(request), problem);
     const { bytes, complete } = await readBody(request, response);
-    if (!complete) throw invalid(`it is larger than ${maxTokenBodyBytes} bytes`);
+    if (!complete) throw invalid(`the answer is larger than ${maxTokenBodyBytes} bytes`);
     let json: Record<string, unknown>;
     try {
       json = JSON.parse(bytes.toString('utf8')) ?? {};
     } catch {
-      throw invalid('it is not JSON');
+      throw invalid('the answer is not JSON');
     }
     const value = json.token || json.access_token;
-    if (typeof value !== 'string') throw invalid('there is no token in it');
+    if (typeof value !== 'string') throw invalid('there is no token in the answer');
     if (/[^\x21-\x7e]/.test(value)) throw invalid('the token has characters that no header can carry');
     const seconds = typeof json.expires_in === 'number' ? json.expires_in : 0;
     const lifeMs = Math.max(minLifeMs, seconds * 1000);

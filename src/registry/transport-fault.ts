@@ -29,6 +29,7 @@ const faults: Readonly<Record<string, readonly [RegistryErrorKind, string, 'retr
   UND_ERR_HEADERS_TIMEOUT: ['timeout', 'it did not answer in time', 'retryable'],
   UND_ERR_BODY_TIMEOUT: ['timeout', 'it stopped sending', 'retryable'],
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['reset', 'the answer ended early', 'retryable'],
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: ['digest-mismatch', 'what was to be sent has another length', 'final'],
   UND_ERR_HEADERS_OVERFLOW: ['protocol', 'its answer has too large headers', 'final'],
   [connectTimeoutCode]: ['timeout', 'the connection timed out', 'retryable'],
   [handshakeTimeoutCode]: ['timeout', 'the TLS handshake timed out', 'retryable'],

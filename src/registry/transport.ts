@@ -101,7 +101,7 @@ export class Transport {
     this.#agents = { verified: createAgent('verified', options), unverified: createAgent('unverified', options) };
   }
 
-  /** @throws TransportFault; the signal's reason when it is aborted */
+  /** @throws TransportFault; whatever reading the request's body throws; the signal's reason when it is aborted */
   async exchange(request: HttpRequest): Promise<HttpResponse> {
     const { url, httpFallback } = request;
     if (!httpFallback || url.protocol !== 'https:') return this.#attempt(request);
@@ -131,13 +131,17 @@ export class Transport {
       this.#report(request, { status, bytes, durationMs: performance.now() - startedAt });
     };
     let response: Dispatcher.ResponseData;
+    let bodyFailure: { readonly error: unknown } | undefined;
+    const body = openBody(request.body, (error) => {
+      bodyFailure = { error };
+    });
     try {
       const answer = this.#agents[request.certificates].request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
         headers: this.#headers(request),
-        body: openBody(request.body),
+        body,
         signal,
         headersTimeout: method === 'HEAD' || kind === 'token' ? quickAnswerMs : answerMs,
         bodyTimeout: idleMs,
@@ -147,12 +151,14 @@ export class Transport {
     } catch (error) {
       signal?.throwIfAborted();
       if (!(request.httpFallback && noTlsThere(error))) finished(undefined, 0);
+      if (bodyFailure) throw bodyFailure.error;
       throw transportFault(error);
     }
     const { statusCode, headers } = response;
-    const body = new ResponseBody(response.body, { signal, onEnd: (bytes) => finished(statusCode, bytes) });
-    if (method === 'HEAD') await body.discard();
-    return { status: statusCode, url, headers, body };
+    const onEnd = (bytes: number) => finished(statusCode, bytes);
+    const responseBody = new ResponseBody(response.body, { signal, onEnd });
+    if (method === 'HEAD') await responseBody.discard();
+    return { status: statusCode, url, headers, body: responseBody };
   }
 
   #headers({ headers, body }: HttpRequest): Record<string, string> {
@@ -168,7 +174,16 @@ export class Transport {
     const { registry, method, url, kind } = request;
     const record: RequestRecord = { registry, host: url.host, method, path: redactedPath(url), kind, ...ended };
     const { status = 'no answer', bytes, durationMs } = ended;
-    log('%s %s//%s%s: %s, %d bytes, %d ms', method, url.protocol, url.host, record.path, status, bytes, durationMs);
+    log(
+      '%s %s//%s%s: %s, %d bytes, %d ms',
+      method,
+      url.protocol,
+      url.host,
+      record.path,
+      status,
+      bytes,
+      Math.round(durationMs),
+    );
     requests.publish(record);
     this.#options.onRequest?.(record);
   }
@@ -199,9 +214,25 @@ function createAgent(certificates: HttpRequest['certificates'], { timeouts, tls,
   });
 }
 
-function openBody(body: RequestBody | undefined): Readable | Uint8Array | null {
+function openBody(body: RequestBody | undefined, onFailure: (error: unknown) => void): Readable | Uint8Array | null {
   const content = body?.open() ?? null;
-  return content === null || content instanceof Uint8Array ? content : Readable.from(content, { objectMode: false });
+  if (content === null || content instanceof Uint8Array) return content;
+  return Readable.from(reportingFailure(content, onFailure), { objectMode: false });
+}
+
+/** A source that cannot be read is no fault of the connection; what undici throws into this generator is none of it. */
+async function* reportingFailure(content: AsyncIterable<Uint8Array>, onFailure: (error: unknown) => void) {
+  const iterator = content[Symbol.asyncIterator]();
+  const next = () =>
+    iterator.next().catch((error) => {
+      onFailure(error);
+      throw error;
+    });
+  try {
+    for (let piece = await next(); !piece.done; piece = await next()) yield piece.value;
+  } finally {
+    await iterator.return?.();
+  }
 }
 
 function noTlsThere(error: unknown): boolean {

@@ -1,4 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/index.ts';
 import type { Credential } from '../../src/registry/index.ts';
 import type { ReceivedRequest } from '../support/hostile-server.ts';
@@ -76,6 +78,52 @@ test('sha512 is announced', async () => {
   });
   await newClient().client.pushBlob(referenceAt(server), sha512, inPieces);
   expect(server.log[1]).toBe('POST /v2/team/app/blobs/uploads/?digest-algorithm=sha512');
+});
+
+describe('a source', () => {
+  const newRegistry = () =>
+    newServer(({ method }, response) => {
+      if (method === 'POST') return response.writeHead(202, { location: '/up/1' }).end();
+      return response.writeHead(method === 'HEAD' ? 404 : 201).end();
+    });
+
+  test('that cannot be read fails the upload with its own error', async () => {
+    const broken = new Error('the disk is gone');
+    const source = async function* () {
+      yield blob.subarray(0, 1000);
+      throw broken;
+    };
+    const server = await newRegistry();
+    const error = await failureOf(newClient().client.pushBlob(referenceAt(server), descriptor, source));
+    expect(error).toBe(broken);
+  });
+
+  test('that gives too little or too much is refused here', async () => {
+    for (const content of [blob.subarray(1), Buffer.concat([blob, blob])]) {
+      const server = await newRegistry();
+      const source = async function* () {
+        yield content;
+      };
+      const error = await failureOf(newClient().client.pushBlob(referenceAt(server), descriptor, source));
+      expect(error.data.kind).toBe('digest-mismatch');
+    }
+  });
+});
+
+test('a registry that refuses before it has read the body is understood', async () => {
+  const large = noise(4_000_000);
+  const server = createServer((request, response) => {
+    if (request.method === 'POST') return response.writeHead(202, { location: '/up/1' }).end();
+    if (request.method === 'HEAD') return response.writeHead(404).end();
+    return response.writeHead(413).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const error = await failureOf(
+    newClient().client.pushBlob(referenceAt({ address }), descriptorOf(large), () => large),
+  );
+  expect(error.data).toMatchObject({ kind: 'too-large', status: 413 });
 });
 
 describe('mounting', () => {
