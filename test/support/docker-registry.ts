@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -78,8 +79,7 @@ export class DockerRegistry {
     await writeFile(configFile, JSON.stringify(await this.#configuration()));
     const child = spawn('docker-registry', ['serve', configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
-    killWithUs.add(child);
-    child.once('exit', () => killWithUs.delete(child));
+    leftovers.set(this.#folder, child);
     createInterface({ input: child.stdout }).on('line', (line) => {
       const entry = parseAccessLogLine(line);
       if (entry) this.#log.push(entry);
@@ -109,6 +109,7 @@ export class DockerRegistry {
   async close(): Promise<void> {
     await this.stop();
     await rm(this.#folder, { recursive: true, force: true });
+    leftovers.delete(this.#folder);
   }
 
   /** The requests that this registry has answered so far, in order; needs the process to run, and no TLS. */
@@ -188,9 +189,13 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
   }
 }
 
-const killWithUs = new Set<ChildProcess>();
+/** Also when a test forgets it, or the run is interrupted. */
+const leftovers = new Map<string, ChildProcess | undefined>();
 process.once('exit', () => {
-  for (const child of killWithUs) child.kill('SIGKILL');
+  for (const [folder, child] of leftovers) {
+    child?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 function parseAccessLogLine(line: string): LoggedRequest | undefined {
