@@ -72,7 +72,7 @@ export async function executePull(
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
   } catch (error) {
-    if (errorCode(error) === 'ERR_LADING_DISK_FULL') await giveSpaceBack(store, plan);
+    if (noRoom.has(errorCode(error) ?? '')) await giveSpaceBack(store, plan);
     throw error;
   } finally {
     lease.release();
@@ -162,6 +162,8 @@ async function imageOf(store: Store, plan: PullPlan): Promise<Omit<ImageRecord, 
     ...(plan.platform ? { platform: plan.platform } : {}),
   };
 }
+
+const noRoom = new Set(['ERR_LADING_DISK_FULL', 'ERR_LADING_LAYER_TOO_LARGE']);
 
 /** What this pull has fetched is of no use while the disk is full: the next collection may take it at once. */
 async function giveSpaceBack(store: Store, plan: PullPlan): Promise<void> {

@@ -42,8 +42,8 @@ export interface IngestOptions extends FolderLockOptions {
   readonly algorithm?: DigestAlgorithm | undefined;
 }
 
-/** Written at once; with the bytes on their way to the disk, twice this is in memory. Larger gained nothing. */
-const writeBytes = 1024 * 1024;
+/** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
+const maxWaitingBytes = 256 * 1024;
 /** Of one read while hashing what is on disk already. */
 const readBytes = 1024 * 1024;
 
@@ -56,10 +56,10 @@ export class FileIngest implements BlobIngest {
   readonly #blobPath: (digest: Digest) => string;
   #digester: Digester;
   #offset = 0;
-  #written = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
   #ended = false;
 
   private constructor(key: string, folder: string, file: FileHandle, lock: FolderLock, to: Target) {
@@ -107,7 +107,7 @@ export class FileIngest implements BlobIngest {
     this.#offset += chunk.byteLength;
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.byteLength;
-    if (this.#waitingBytes >= writeBytes) await this.#startWriting();
+    if (!this.#isWriting || this.#waitingBytes >= maxWaitingBytes) await this.#startWriting();
   }
 
   async flush(): Promise<void> {
@@ -121,7 +121,6 @@ export class FileIngest implements BlobIngest {
     await this.#file.truncate(0);
     this.#digester = new Digester(this.#options.algorithm);
     this.#offset = 0;
-    this.#written = 0;
   }
 
   async commit(expected: { digest: Digest; size?: number }): Promise<{ digest: Digest; size: number }> {
@@ -175,7 +174,6 @@ export class FileIngest implements BlobIngest {
       this.#digester.update(buffer.subarray(0, bytesRead));
     }
     this.#offset = this.#digester.size;
-    this.#written = this.#offset;
   }
 
   /** Waits for the write that is under way and begins the next one, which runs beside the network and the hash. */
@@ -190,11 +188,14 @@ export class FileIngest implements BlobIngest {
   }
 
   async #write(chunks: Uint8Array[]): Promise<void> {
-    let rest = chunks;
-    while (rest.length > 0) {
-      const { bytesWritten } = await this.#file.writev(rest);
-      this.#written += bytesWritten;
-      rest = after(rest, bytesWritten);
+    this.#isWriting = true;
+    try {
+      for (let rest = chunks; rest.length > 0; ) {
+        const { bytesWritten } = await this.#file.writev(rest);
+        rest = after(rest, bytesWritten);
+      }
+    } finally {
+      this.#isWriting = false;
     }
     crashPoint('ingest-written');
   }

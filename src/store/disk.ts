@@ -41,11 +41,15 @@ export function diskError(error: unknown, what: string, path: string, neededByte
     case 'EDQUOT': {
       const free = freeSpace(path);
       const need = neededBytes === undefined ? '' : `, ${neededBytes} bytes are needed`;
-      return new LadingError('ERR_LADING_DISK_FULL', `cannot ${what}: the disk of ${path} is full${need}${free.text}`, {
-        ...details,
-        hint: 'Free some space, or remove images that are not needed and run `lading gc`; then try again.',
-        data: { ...details.data, freeBytes: free.bytes, freeInodes: free.inodes },
-      });
+      return new LadingError(
+        'ERR_LADING_DISK_FULL',
+        `cannot ${what}: no room on the disk of ${path}${need}${free.text}`,
+        {
+          ...details,
+          hint: 'Free some space, or remove images that are not needed and run `lading gc`; then try again.',
+          data: { ...details.data, freeBytes: free.bytes, freeInodes: free.inodes },
+        },
+      );
     }
     case 'EROFS':
       return new LadingError('ERR_LADING_DISK_READ_ONLY', `cannot ${what}: the file system of ${path} is read-only`, {

@@ -1,11 +1,20 @@
+import { spawnSync } from 'node:child_process';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf, mediaTypes } from '../../src/oci/index.ts';
-import { type LayerProgress, layerDeviations, type PullProgress, planPull, repairHooks } from '../../src/pull/index.ts';
+import {
+  executePull,
+  type LayerProgress,
+  layerDeviations,
+  type PullProgress,
+  planPull,
+  repairHooks,
+} from '../../src/pull/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pull, reference, testNode } from './support/node.ts';
 import { recordingProxy } from './support/recording-proxy.ts';
 import { noise, pushImage, tarOf, testImage } from './support/test-image.ts';
@@ -230,6 +239,33 @@ describe.skipIf(dockerRegistryMissing)(`executePull (needs: ${dockerRegistryMiss
     const deps = await testNode();
     const { imageId } = await pull(deps, reference(registry, 'empty:1'));
     expect(deps.store.images.get(imageId)?.layers).toEqual([]);
+  });
+
+  test('without room for the download is refused before it begins', async () => {
+    const deps = await testNode();
+    const plan = await planPull(deps, reference(registry, 'app:1'));
+    await expect(executePull(deps, { ...plan, bytesToFetch: 2 ** 60 })).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+      message: expect.stringMatching(
+        /^cannot pull \S+\/app:1: no room on the disk .*, \d+ bytes are needed, \d+ bytes/,
+      ),
+    });
+    expect(await readdir(path.join(deps.store.root, 'ingest')).catch(() => [])).toEqual([]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('without room to unpack gives the space back (needs root)', async () => {
+    const mountPoint = await temporaryFolder();
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', mountPoint]).status).toBe(0);
+    onTestFinished(() => void spawnSync('umount', ['-l', mountPoint]));
+    await pushImage(registry, 'large', '1', testImage({ layers: [tarOf({ large: noise(9_000_000, 5) })] }));
+    const deps = await testNode({ root: path.join(mountPoint, 'node') });
+    await expect(pull(deps, reference(registry, 'large:1'))).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_LADING_(DISK_FULL|LAYER_TOO_LARGE)$/),
+    });
+    expect(await readdir(path.join(deps.store.root, 'layers'))).toEqual([]);
+    await deps.store.collectGarbage();
+    expect((await deps.store.diskUsage()).blobs.count).toBe(0);
+    await expectSound(deps.store);
   });
 
   test('what was damaged is fetched and unpacked again by check', async () => {

@@ -1,4 +1,4 @@
-/** A process that pulls one image: `pull-process.ts ROOT NAME`. */
+/** A process that pulls one image: `pull-process.ts ROOT NAME`. Writes a dot for each piece of a layer that arrives. */
 import { parseReference, pullReference } from '../../../src/oci/index.ts';
 import { executePull, planPull } from '../../../src/pull/index.ts';
 import { RegistryClient } from '../../../src/registry/index.ts';
@@ -10,8 +10,11 @@ const store = await openStore(root!);
 const registry = new RegistryClient({ credentials: async () => [] });
 const unpack = new UnpackPool({ workers: 2 });
 const deps = { store, registry, unpack };
-const { imageId, bytesFetched } = await executePull(deps, await planPull(deps, pullReference(parseReference(name!))));
-process.stdout.write(`${imageId} ${bytesFetched}\n`);
+await executePull(deps, await planPull(deps, pullReference(parseReference(name!))), {
+  onProgress: (progress) => {
+    if ('layer' in progress && progress.state === 'downloading') process.stdout.write('.');
+  },
+});
 await unpack.close();
 await registry.close();
 store.close();

@@ -73,14 +73,18 @@ export function descriptorOf(bytes: Uint8Array, mediaType: string): Descriptor {
   return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
 }
 
-/** A tar of regular files and, for names that end in a slash, directories. */
-export function tarOf(files: Readonly<Record<string, string | Buffer>>): Buffer {
+/** A tar of regular files (0644) and, for names that end in a slash, directories (0755); `mode` is for all of them. */
+export function tarOf(files: Readonly<Record<string, string | Buffer>>, options: { mode?: number } = {}): Buffer {
   const blocks = Object.entries(files).flatMap(([name, content]) => {
     const bytes = Buffer.from(content);
     const isFolder = name.endsWith('/');
     const padding = Buffer.alloc((512 - (bytes.byteLength % 512)) % 512);
     return [
-      header(name, { size: bytes.byteLength, type: isFolder ? '5' : '0', mode: isFolder ? 0o755 : 0o644 }),
+      header(name, {
+        size: bytes.byteLength,
+        type: isFolder ? '5' : '0',
+        mode: options.mode ?? (isFolder ? 0o755 : 0o644),
+      }),
       bytes,
       padding,
     ];

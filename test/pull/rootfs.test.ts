@@ -1,0 +1,88 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { mountOverlay, unmount } from '../../src/lib/overlay.ts';
+import { chainIds, digestOf } from '../../src/oci/index.ts';
+import { copyRootfs, rootfsOf } from '../../src/pull/index.ts';
+import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { pull, reference, testNode } from './support/node.ts';
+import { pushImage, tarOf, testImage } from './support/test-image.ts';
+
+// The second layer only implies tmp/, which has its own mode below: that takes a fix-up layer.
+const image = testImage({
+  layers: [
+    tarOf({ 'etc/': '', 'etc/old': 'old', 'etc/kept': 'kept', 'tmp/': '' }),
+    tarOf({ 'etc/.wh.old': '', 'tmp/new': 'new' }),
+  ],
+});
+const needsFixUp = testImage({ layers: [tarOf({ 'tmp/': '' }, { mode: 0o1777 }), tarOf({ 'tmp/new': 'new' })] });
+
+describe.skipIf(dockerRegistryMissing)(`a root file system (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+  let registry: DockerRegistry;
+  beforeAll(async () => {
+    registry = await startDockerRegistry();
+    await pushImage(registry, 'app', '1', image);
+    await pushImage(registry, 'fix-up', '1', needsFixUp);
+    await pushImage(registry, 'empty', '1', testImage({ layers: [] }));
+  });
+  afterAll(() => registry.close());
+
+  test.skipIf(process.getuid?.() !== 0)('is stacked from the layers (needs root to mount)', async (context) => {
+    const deps = await testNode();
+    const support = await deps.store.overlay();
+    if (support.mode === 'copy') context.skip(support.reason);
+    const { imageId } = await pull(deps, reference(registry, 'app:1'));
+    const { lowers } = await rootfsOf(deps, imageId);
+    const target = await temporaryFolder();
+    mountOverlay({ lowers, target, support });
+    onTestFinished(() => unmount(target));
+    expect(await readdir(path.join(target, 'etc'))).toEqual(['kept']);
+    expect(await readFile(path.join(target, 'tmp/new'), 'utf8')).toBe('new');
+    unmount(target);
+  });
+
+  test('has the fix-up layer of its chain on top, built once and with the pull', async () => {
+    const deps = await testNode();
+    const { imageId } = await pull(deps, reference(registry, 'fix-up:1'));
+    const chainId = chainIds(needsFixUp.diffIds).at(-1)!;
+    expect(deps.store.fixUps.state(chainId)).toBe('needed');
+    const { lowers } = await rootfsOf(deps, imageId);
+    expect(lowers).toEqual([
+      deps.store.fixUps.dir(chainId),
+      deps.store.layers.dir(needsFixUp.diffIds[1]!),
+      deps.store.layers.dir(needsFixUp.diffIds[0]!),
+    ]);
+    await rm(deps.store.fixUps.folder(chainId), { recursive: true });
+    expect((await rootfsOf(deps, imageId)).lowers).toEqual(lowers);
+    expect(await readdir(lowers[0]!)).toEqual(['tmp']);
+  });
+
+  test('can be copied instead', async () => {
+    const deps = await testNode();
+    const { imageId } = await pull(deps, reference(registry, 'app:1'));
+    const target = path.join(await temporaryFolder(), 'rootfs');
+    await mkdir(target);
+    await copyRootfs(deps, imageId, target);
+    expect(await readdir(path.join(target, 'etc'))).toEqual(['kept']);
+    expect(await readFile(path.join(target, 'tmp/new'), 'utf8')).toBe('new');
+  });
+
+  test('of an image without layers is an empty directory', async () => {
+    const deps = await testNode();
+    const { imageId } = await pull(deps, reference(registry, 'empty:1'));
+    const { lowers } = await rootfsOf(deps, imageId);
+    expect(await Promise.all(lowers.map((lower) => readdir(lower)))).toEqual([[]]);
+  });
+
+  test('is refused for an image that is not here, or not complete', async () => {
+    const deps = await testNode();
+    await expect(rootfsOf(deps, digestOf('none'))).rejects.toMatchObject({ code: 'ERR_LADING_IMAGE_MISSING' });
+    const { imageId } = await pull(deps, reference(registry, 'app:1'));
+    await rm(deps.store.layers.folder(image.diffIds[0]!), { recursive: true });
+    await expect(rootfsOf(deps, imageId)).rejects.toMatchObject({ code: 'ERR_LADING_IMAGE_INCOMPLETE' });
+    const again = await pull(deps, reference(registry, 'app:1'));
+    expect(again).toMatchObject({ layersFetched: 0, bytesFetched: 0 });
+    expect((await rootfsOf(deps, imageId)).lowers.length).toBeGreaterThan(0);
+  });
+});
