@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+/** Stripping types takes most of the time of a start. */
+const compileCache = fileURLToPath(new URL('../../node_modules/.cache/lading', import.meta.url));
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 export interface LadingResult {
@@ -14,12 +17,28 @@ export interface LadingResult {
 export interface LadingProcessOptions {
   /** Added to the environment, which otherwise has nothing that changes what Lading does. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What standard input holds; without it there is none. */
+  readonly stdin?: string;
+  /** The program and its first arguments; by default this Node with Lading's main file. */
+  readonly command?: readonly string[];
+  readonly cwd?: string;
 }
 
-/** Starts the real program with pipes for its output. */
-export function startLading(args: readonly string[], { env = {} }: LadingProcessOptions = {}): ChildProcess {
+/** Starts the real program with pipes for its output, in a process group of its own as a shell would. */
+export function startLading(args: readonly string[], options: LadingProcessOptions = {}): ChildProcess {
+  const { env = {}, stdin, command = [process.execPath, main], cwd } = options;
   const { LADING_ROOT: _, FORCE_COLOR: __, NODE_DEBUG: ___, ...inherited } = process.env;
-  return spawn(process.execPath, [main, ...args], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program, ...rest] = [...command, ...args];
+  const child = spawn(program!, rest, {
+    env: { ...inherited, NODE_COMPILE_CACHE: compileCache, ...env },
+    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    detached: true,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  child.stdin?.on('error', () => {}).end(stdin);
+  killWithUs.add(child);
+  child.once('exit', () => killWithUs.delete(child));
+  return child;
 }
 
 /** Runs the real program to its end. */
@@ -32,3 +51,47 @@ export async function runLading(args: readonly string[], options: LadingProcessO
   ]);
   return { exitCode, stdout, stderr };
 }
+
+/** The real program while it runs, for tests that wait for what it prints and then do something to it. */
+export class RunningLading {
+  readonly child: ChildProcess;
+  readonly ended: Promise<LadingResult>;
+  stdout = '';
+  stderr = '';
+
+  constructor(args: readonly string[], options: LadingProcessOptions = {}) {
+    this.child = startLading(args, options);
+    this.child.stdout!.setEncoding('utf8').on('data', (chunk: string) => {
+      this.stdout += chunk;
+    });
+    this.child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
+      this.stderr += chunk;
+    });
+    this.ended = once(this.child, 'close').then(([exitCode]) => {
+      return { exitCode: exitCode as number | null, stdout: this.stdout, stderr: this.stderr };
+    });
+  }
+
+  /** Waits until the stream holds the text, `times` times. @throws Error with all output when the program ends before */
+  async prints(wanted: string, { times = 1, stream = 'stdout' as 'stdout' | 'stderr' } = {}): Promise<void> {
+    let ended = false;
+    void this.ended.then(() => {
+      ended = true;
+    });
+    const isThere = () => this[stream].split(wanted).length > times;
+    while (!isThere() && !ended) await sleep(pollMs);
+    if (isThere()) return;
+    throw new Error(`lading ended before it printed ${JSON.stringify(wanted)}:\n${this.stdout}\n${this.stderr}`);
+  }
+
+  /** Ctrl-C: a terminal sends SIGINT to the whole process group. */
+  interrupt(): void {
+    process.kill(-this.child.pid!, 'SIGINT');
+  }
+}
+
+const pollMs = 10;
+const killWithUs = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of killWithUs) child.kill('SIGKILL');
+});

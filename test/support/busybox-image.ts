@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Digest, digestHex } from '../../src/oci/index.ts';
+import { makeBusyboxRootfs } from './busybox.ts';
+import { skopeo } from './foreign-clients.ts';
+import { tarOfFolder, writeOciLayout } from './oci-layout.ts';
+
+export interface BusyboxImage {
+  /** What containers of the image print unless they are told otherwise. */
+  readonly version: string;
+  /** Files of the upper layer beside `/version`. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** The `config` member of the image configuration; by default a shell that prints the version. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly platform?: { readonly os: string; readonly architecture: string };
+}
+
+export interface PushedImage {
+  readonly version: string;
+  /** `127.0.0.1:PORT/REPOSITORY:TAG` */
+  readonly name: string;
+  readonly manifest: Digest;
+  readonly config: Digest;
+  /** As the registry has them, bottom first. */
+  readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
+}
+
+/**
+ * Pushes an image of two layers with skopeo: busybox, which all these images share, and what tells them apart.
+ * @param address of the registry
+ * @param name `REPOSITORY:TAG`
+ */
+export async function pushBusyboxImage(address: string, name: string, image: BusyboxImage): Promise<PushedImage> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'lading-image-'));
+  try {
+    const layout = path.join(folder, 'layout');
+    const { version, platform } = image;
+    const digests = writeOciLayout(layout, {
+      layers: [await busyboxLayer(), upperLayer(path.join(folder, 'upper'), image)],
+      config: image.config ?? { Entrypoint: ['/bin/sh', '-c'], Cmd: ['cat /version'] },
+      ...(platform ? { platform } : {}),
+    });
+    const remote = `${address}/${name}`;
+    await skopeo('copy', '-q', '--dest-tls-verify=false', `oci:${layout}:latest`, `docker://${remote}`);
+    return { version, name: remote, ...digests, layers: layersOf(layout, digests.manifest) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+let baseLayer: Promise<Buffer> | undefined;
+
+function busyboxLayer(): Promise<Buffer> {
+  baseLayer ??= (async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'lading-busybox-'));
+    try {
+      await makeBusyboxRootfs(folder);
+      return tarOfFolder(folder);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  })();
+  return baseLayer;
+}
+
+function upperLayer(folder: string, { version, files = {} }: BusyboxImage): Buffer {
+  mkdirSync(folder);
+  for (const [name, content] of Object.entries({ version: `${version}\n`, ...files })) {
+    mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
+    writeFileSync(path.join(folder, name), content);
+  }
+  return tarOfFolder(folder);
+}
+
+function layersOf(layout: string, manifest: Digest): PushedImage['layers'] {
+  const text = readFileSync(path.join(layout, 'blobs/sha256', digestHex(manifest)), 'utf8');
+  return (JSON.parse(text) as { layers: { digest: Digest; size: number }[] }).layers;
+}
