@@ -38,10 +38,13 @@ interface Import {
   readonly specifier: string;
 }
 
+/** Statements begin their line (the formatter sees to it); `import('…')` stands anywhere. */
+const importStatement = /^(?:import|export|\}) ?(?:[^'"\n;]* from )?'([^']+)';$|\bimport\('([^']+)'\)/gm;
+
 const imports: Import[] = typescriptFiles(source).flatMap((file) =>
-  [...readFileSync(file, 'utf8').matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)].map((match) => ({
+  [...readFileSync(file, 'utf8').matchAll(importStatement)].map((match) => ({
     from: file,
-    specifier: match[1]!,
+    specifier: match[1] ?? match[2]!,
   })),
 );
 
