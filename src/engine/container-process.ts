@@ -5,7 +5,7 @@
 import type { ContainerConfig } from '../cri/index.ts';
 import { CriError } from '../cri/index.ts';
 import type { ImageConfig } from '../oci/index.ts';
-import { defaultCapabilities, resolveUser, type ProcessSpec } from '../runtime/index.ts';
+import { defaultCapabilities, type ProcessSpec, resolveUser } from '../runtime/index.ts';
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 

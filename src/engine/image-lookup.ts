@@ -39,9 +39,13 @@ function byId(store: Store, text: string): ImageRecord | undefined {
   if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
   const matches = store.images.list().filter((image) => image.id.startsWith(`sha256:${hex}`));
   if (matches.length > 1) {
-    throw new CriError('UNKNOWN', `ambiguous image id ${JSON.stringify(text)}: it is the beginning of ${matches.length} ids`, {
-      hint: 'Give more digits of the id.',
-    });
+    throw new CriError(
+      'UNKNOWN',
+      `ambiguous image id ${JSON.stringify(text)}: it is the beginning of ${matches.length} ids`,
+      {
+        hint: 'Give more digits of the id.',
+      },
+    );
   }
   return matches[0];
 }

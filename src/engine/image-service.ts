@@ -1,9 +1,16 @@
 /** The CRI ImageService over the registry client, the pull engine and the store of one node. */
-import { type CallOptions, CriError, type AuthConfig, type Image, type ImageService, type ImageSpec } from '../cri/index.ts';
+import {
+  type AuthConfig,
+  type CallOptions,
+  CriError,
+  type Image,
+  type ImageService,
+  type ImageSpec,
+} from '../cri/index.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseImageConfig, parseReference, pullReference, type Reference } from '../oci/index.ts';
-import { executePull, planPull, type PullDependencies, type PullProgress } from '../pull/index.ts';
+import { executePull, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
 import { type Credential, RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
 import { findImage, namesOfImage } from './image-lookup.ts';
@@ -47,7 +54,10 @@ export class EngineImageService implements ImageService {
     try {
       const reference = pullReference(parseReference(request.image.image));
       const credentials = request.auth && credentialOf(request.auth, reference);
-      const { imageId } = await this.#pull(reference, { signal, ...(credentials ? { credentials: [credentials] } : {}) });
+      const { imageId } = await this.#pull(reference, {
+        signal,
+        ...(credentials ? { credentials: [credentials] } : {}),
+      });
       return { imageRef: imageId };
     } catch (error) {
       throw pullError(error, signal);
@@ -78,7 +88,10 @@ export class EngineImageService implements ImageService {
     };
   }
 
-  async #pull(reference: Reference, options: { signal?: AbortSignal | undefined; credentials?: readonly Credential[] }) {
+  async #pull(
+    reference: Reference,
+    options: { signal?: AbortSignal | undefined; credentials?: readonly Credential[] },
+  ) {
     const plan = await planPull(this.#deps, reference, options);
     debug('pull %s: %d layers, %d bytes to fetch', plan.name, plan.layersToFetch, plan.bytesToFetch);
     return executePull(this.#deps, plan, {

@@ -3,6 +3,7 @@
  * container runtime. It promises that what it runs is what it was asked to run, verified, and that a container leaves
  * nothing behind. It never sees a pull policy: whether to pull is the agent's decision.
  */
+
+export { findImage } from './image-lookup.ts';
 export { EngineImageService, type PullListener } from './image-service.ts';
 export { EngineRuntimeService, type RuntimeServiceDependencies } from './runtime-service.ts';
-export { findImage } from './image-lookup.ts';

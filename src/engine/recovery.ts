@@ -21,7 +21,8 @@ export async function recoverContainers(root: string, runtime: ContainerRuntime)
     await runtime.cleanUp(directory.slice(directory.lastIndexOf('/') + 1), directory);
     await removeRootfs(directory);
   }
-  for (const directory of await orphansIn(join(root, 'sandboxes'))) await rm(directory, { recursive: true, force: true });
+  for (const directory of await orphansIn(join(root, 'sandboxes')))
+    await rm(directory, { recursive: true, force: true });
   return orphans.length;
 }
 

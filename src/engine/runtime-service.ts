@@ -50,7 +50,12 @@ export class EngineRuntimeService implements cri.RuntimeService {
 
   async status(): Promise<{ conditions: cri.RuntimeCondition[] }> {
     const ready = { status: true, reason: '', message: '' };
-    return { conditions: [{ type: 'RuntimeReady', ...ready }, { type: 'NetworkReady', ...ready }] };
+    return {
+      conditions: [
+        { type: 'RuntimeReady', ...ready },
+        { type: 'NetworkReady', ...ready },
+      ],
+    };
   }
 
   async runPodSandbox(config: cri.PodSandboxConfig): Promise<{ podSandboxId: string }> {
@@ -169,7 +174,10 @@ export class EngineRuntimeService implements cri.RuntimeService {
   async startContainer(containerId: string): Promise<void> {
     const container = this.#container(containerId);
     if (container.state !== 'CONTAINER_CREATED') {
-      throw new cri.CriError('UNKNOWN', `container ${containerId} is in state ${container.state}, not CONTAINER_CREATED`);
+      throw new cri.CriError(
+        'UNKNOWN',
+        `container ${containerId} is in state ${container.state}, not CONTAINER_CREATED`,
+      );
     }
     try {
       container.running = await this.#deps.runtime.start(container.runtimeContainer);
@@ -225,7 +233,18 @@ export class EngineRuntimeService implements cri.RuntimeService {
       .map((container) => {
         const { id, metadata, imageRef, imageId, state, createdAt, labels, annotations } = statusOf(container);
         const { podSandboxId, config } = container;
-        return { id, podSandboxId, metadata, image: config.image, imageRef, imageId, state, createdAt, labels, annotations };
+        return {
+          id,
+          podSandboxId,
+          metadata,
+          image: config.image,
+          imageRef,
+          imageId,
+          state,
+          createdAt,
+          labels,
+          annotations,
+        };
       });
   }
 

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openNode } from '../../src/cli/node.ts';
 import { mountOverlay, unmount } from '../../src/lib/overlay.ts';
-import { copyRootfs, rootfsOf } from '../../src/pull/index.ts';
 import type { Digest } from '../../src/oci/index.ts';
+import { copyRootfs, rootfsOf } from '../../src/pull/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { tarOfFolder, writeOciLayout } from '../support/oci-layout.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -14,7 +14,9 @@ import { describeTree } from '../support/tree.ts';
 const missing =
   dockerRegistryMissing ??
   (process.getuid?.() === 0 ? undefined : 'needs root') ??
-  (spawnSync('umoci', ['--version']).error || spawnSync('skopeo', ['--version']).error ? 'needs umoci and skopeo' : undefined);
+  (spawnSync('umoci', ['--version']).error || spawnSync('skopeo', ['--version']).error
+    ? 'needs umoci and skopeo'
+    : undefined);
 
 /** Shell scripts that fill one layer each; `.wh.` names are whiteouts. */
 const layers = [

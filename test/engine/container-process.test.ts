@@ -51,7 +51,14 @@ describe('the process of a container', () => {
 
   test('the environment of the pod wins over the image, the image over the defaults', async () => {
     const process = containerProcess(
-      { ...config, args: ['x'], envs: [{ key: 'A', value: 'pod' }, { key: 'EMPTY', value: '' }] },
+      {
+        ...config,
+        args: ['x'],
+        envs: [
+          { key: 'A', value: 'pod' },
+          { key: 'EMPTY', value: '' },
+        ],
+      },
       image({ Env: ['A=image', 'B=image=2', 'PATH=/only'] }),
       await rootfs(),
       'pod-name',

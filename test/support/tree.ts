@@ -26,7 +26,8 @@ export function describeTree(root: string, options: TreeOptions = {}): string[] 
       if (!options.ignoreTimes?.(path)) parts.push(`mtime=${stat.mtimeNs}`);
       if (type === 'symlink') parts.push(`-> ${readlinkSync(full, { encoding: 'latin1' })}`);
       if (type === 'char' || type === 'block') parts.push(`rdev=${stat.rdev}`);
-      if (type === 'file') parts.push(`size=${stat.size}`, createHash('sha256').update(readFileSync(full)).digest('hex'));
+      if (type === 'file')
+        parts.push(`size=${stat.size}`, createHash('sha256').update(readFileSync(full)).digest('hex'));
       if (type !== 'dir' && stat.nlink > 1n) {
         const first = firstNames.get(stat.ino) ?? path;
         firstNames.set(stat.ino, first);

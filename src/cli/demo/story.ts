@@ -5,7 +5,7 @@ import { parseReference } from '../../oci/index.ts';
 import { RegistryClient } from '../../registry/index.ts';
 import type { ContainerRuntime } from '../../runtime/index.ts';
 import { buildDemoImage, pushDemoImage } from '../demo-images/index.ts';
-import { type DemoPod, DemoNode, type Start } from './demo-node.ts';
+import { DemoNode, type DemoPod, type Start } from './demo-node.ts';
 
 export interface Step {
   readonly title: string;
@@ -64,7 +64,10 @@ finds the image and asks nobody.`,
       act: async () => {
         const refused = await worker1.start(latest('Never'));
         await worker1.delete(podName('Never'));
-        return [refused, ...(await inTurn(['Always', 'IfNotPresent', 'Never'] as const, (p) => worker1.start(latest(p))))];
+        return [
+          refused,
+          ...(await inTurn(['Always', 'IfNotPresent', 'Never'] as const, (p) => worker1.start(latest(p)))),
+        ];
       },
     },
     {
@@ -103,7 +106,10 @@ so does a digest, which is the only name that means the same bytes everywhere an
           { name: 'tag-1.1.0', image: `${name}:1.1.0` },
           { name: 'digest-1.0.0', image: `${name}@${digests.get('1.0.0')}` },
         ];
-        return [...(await inTurn(pods, (pod) => worker1.start(pod))), ...(await inTurn(pods, (pod) => worker2.start(pod)))];
+        return [
+          ...(await inTurn(pods, (pod) => worker1.start(pod))),
+          ...(await inTurn(pods, (pod) => worker2.start(pod))),
+        ];
       },
     },
   ];
