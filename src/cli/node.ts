@@ -1,8 +1,8 @@
 /** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Agent, type AgentListeners } from '../agent/index.ts';
 import { EngineImageService, EngineRuntimeService } from '../engine/index.ts';
+import { packageVersion } from '../lib/package-version.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
 import { openStore, type Store } from '../store/index.ts';
@@ -65,9 +65,4 @@ export async function startAgent(node: Node, runtime: ContainerRuntime, listener
 /** The runtime of this machine for a node. @throws LadingError when containers cannot run here, with the reason */
 export function chooseRuntime(root: string, prefer?: RuntimeChoice) {
   return selectRuntime({ stateDir: join(root, 'runtime'), ...(prefer ? { prefer } : {}) });
-}
-
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
 import { exitCodes, reportError } from './error-report.ts';
-import { packageVersion } from './package-version.ts';
+import { packageVersion } from '../lib/package-version.ts';
 import { resolveSettings, rootVariable } from './settings.ts';
 
 export interface ProgramContext {

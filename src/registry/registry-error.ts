@@ -15,7 +15,6 @@ export type RegistryErrorKind =
   | 'not-found'
   | 'unsupported'
   | 'digest-mismatch'
-  | 'unsupported-media-type'
   | 'too-large'
   | 'protocol';
 

@@ -10,6 +10,9 @@ interface ExplainOptions {
   readonly output: 'text' | DocumentFormat;
 }
 
+/** Someone waits for the answer, and "it did not answer" is one. */
+const attempts = 2;
+
 /** An image to explain, and the container that wants it when it comes from a file. */
 interface Subject {
   readonly image: string;
@@ -53,7 +56,7 @@ async function explainAll(cli: Cli, args: readonly string[], { output }: Explain
     import('../../registry/index.ts'),
   ]);
   const store = await openStore(cli.settings.root, { readOnly: true });
-  const registry = new RegistryClient();
+  const registry = new RegistryClient({ retry: { attempts } });
   try {
     const items: ExplainedContainer[] = [];
     for (const subject of subjects) items.push(await explainOne({ store, registry, signal: cli.signal }, subject));
