@@ -234,6 +234,23 @@ describe.skipIf(dockerRegistryMissing)(`executePull (needs: ${dockerRegistryMiss
     await expectSound(second.store);
   });
 
+  test('a pull and the removal of the same image do not break each other', async () => {
+    const puller = await testNode();
+    const remover = await testNode({ root: puller.store.root });
+    for (let round = 0; round < 5; round += 1) {
+      await Promise.all([
+        pull(puller, reference(registry, 'app:1')),
+        (async () => {
+          remover.store.images.remove(image.config.digest);
+          await remover.store.collectGarbage();
+        })(),
+      ]);
+      await expectSound(puller.store);
+      const named = puller.store.names.get(`${registry.address}/app:1`);
+      expect(puller.store.images.list().map(({ id }) => id)).toEqual(named ? [named.imageId] : []);
+    }
+  });
+
   test('an image without layers is an image', async () => {
     await pushImage(registry, 'empty', '1', testImage({ layers: [] }));
     const deps = await testNode();
