@@ -18,6 +18,7 @@ const calls = {
   sigprocmask: libcFunction('int sigprocmask(int, const void *, void *)'),
   fcntl: libcFunction('int fcntl(int, int, ...)'),
   setsid: libcFunction('int setsid()'),
+  keyctl: libcFunction('int64_t syscall(int64_t, int64_t, const void *)'),
   execve: libcFunction('int execve(const void *, const char **, const char **)'),
 };
 
@@ -94,6 +95,15 @@ export function setCapabilities(mask: bigint): void {
   const header = Uint32Array.of(version3, 0);
   const data = Uint32Array.of(low, low, 0, high, high, 0);
   checked(calls.capset(header, data), 'capset');
+}
+
+/** No C library has keyctl(2). */
+const keyctlNumbers: Readonly<Record<string, number>> = { x64: 250, arm64: 219 };
+
+/** Leaves the session's keyring of the kernel for a new, empty one. @throws Error ENOSYS where the kernel has none */
+export function joinNewSessionKeyring(): void {
+  const join = 1;
+  checked(calls.keyctl(keyctlNumbers[process.arch] ?? -1, join, null), 'keyctl');
 }
 
 /** Gives every signal its default action and blocks none, as a new program expects it. */

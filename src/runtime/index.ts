@@ -22,6 +22,5 @@ export {
   isInUserNamespace,
   reexecInUserNamespace,
   type UserNamespaceSupport,
-  userNamespaceMarker,
   userNamespaceSupport,
 } from './user-namespace.ts';

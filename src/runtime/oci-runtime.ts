@@ -13,7 +13,7 @@ import { checkUserExists, type HostFacts, singleUserLimitation } from './host-fa
 import { allowedOomScore, type OomScoreLimits } from './oom-score.ts';
 import { isRunning, writeRecord } from './process-record.ts';
 import { buildSpec, type SpecFeatures } from './spec.ts';
-import { startFailure } from './start-failure.ts';
+import { startFailure, startOrCleanUp } from './start-failure.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 const run = promisify(execFile);
@@ -54,7 +54,15 @@ export class OciRuntime implements ContainerRuntime {
     this.limitations = limitationsOf(options);
   }
 
-  async start(container: RuntimeContainer): Promise<RunningContainer> {
+  start(container: RuntimeContainer): Promise<RunningContainer> {
+    return startOrCleanUp(container, this.name, () => this.#start(container));
+  }
+
+  cleanUp(id: string, bundleDir: string): Promise<void> {
+    return cleanUpContainer(id, bundleDir);
+  }
+
+  async #start(container: RuntimeContainer): Promise<RunningContainer> {
     const { host, features, oomScore, path, stateDir } = this.#options;
     checkUserExists(container.process.user, host);
     const cgroupPath = features.cgroups ? checkCgroupPath(container.cgroupPath) : undefined;
@@ -62,16 +70,16 @@ export class OciRuntime implements ContainerRuntime {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     const bundleFile = (name: keyof typeof bundleFiles) => join(container.bundleDir, bundleFiles[name]);
     writeFileSync(bundleFile('spec'), JSON.stringify(spec), { mode: 0o600 });
-    const supervisor = await this.#spawn(container);
     const facts = { cgroupPath, oci: { path, root: stateDir } };
+    // Before there is a process, so that there is no moment in which this one can die and leave it unknown.
+    writeRecord(container.bundleDir, [], facts);
+    const supervisor = await this.#spawn(container);
     if (supervisor.pid !== undefined) writeRecord(container.bundleDir, [supervisor.pid], facts);
 
     const pid = await pidFrom(bundleFile('pid'), supervisor);
     if (pid === undefined) {
       const complaint = await supervisor.complaint();
-      const reason = reasonFrom(bundleFile('log')) ?? complaint;
-      await this.cleanUp(container.id, container.bundleDir);
-      throw startFailure(container, this.name, reason);
+      throw startFailure(container, this.name, reasonFrom(bundleFile('log')) ?? complaint);
     }
     writeRecord(container.bundleDir, [supervisor.pid!, pid], facts);
     const init = processWithPid(pid);
@@ -80,10 +88,6 @@ export class OciRuntime implements ContainerRuntime {
       exited: this.#exit(supervisor, cgroupPath),
       kill: (signal) => this.#kill(container.id, init, signal),
     };
-  }
-
-  cleanUp(id: string, bundleDir: string): Promise<void> {
-    return cleanUpContainer(id, bundleDir);
   }
 
   #spawn({ id, bundleDir, logPath }: RuntimeContainer): Promise<SupervisedProcess> {

@@ -1,5 +1,23 @@
-import { LadingError } from '../lib/errors.ts';
-import type { RuntimeChoice, RuntimeContainer } from './container.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
+import { cleanUpContainer } from './clean-up.ts';
+import type { RunningContainer, RuntimeChoice, RuntimeContainer } from './container.ts';
+
+/**
+ * Starts a container, or leaves nothing of it behind.
+ * @throws LadingError `ERR_LADING_RUNTIME_START` for whatever `start` throws that has no code of ours
+ */
+export async function startOrCleanUp(
+  container: RuntimeContainer,
+  runtime: RuntimeChoice,
+  start: () => Promise<RunningContainer>,
+): Promise<RunningContainer> {
+  try {
+    return await start();
+  } catch (error) {
+    await cleanUpContainer(container.id, container.bundleDir);
+    throw error instanceof LadingError ? error : startFailure(container, runtime, errorMessage(error));
+  }
+}
 
 /** @param reason the runtime's own words */
 export function startFailure(container: RuntimeContainer, runtime: RuntimeChoice, reason: string): LadingError {

@@ -10,7 +10,7 @@ import { setChildSubreaper } from '../lib/libc-process.ts';
 import { siblingModule } from '../lib/sibling-module.ts';
 import { IdMap } from './host-facts.ts';
 import { findProgram } from './installed-programs.ts';
-import { sendSignal } from './process-record.ts';
+import { userNamespaceMarker } from './user-namespace-marker.ts';
 
 /**
  * Root without root: a namespace of users in which the user who starts Lading is root and may mount and make other
@@ -20,8 +20,8 @@ import { sendSignal } from './process-record.ts';
 
 const run = promisify(execFile);
 
-/** Set in the environment of the program inside; its value is the pid of the one outside. */
-export const userNamespaceMarker = 'LADING_USER_NAMESPACE';
+/** A process that the kernel does not let die is not worth waiting for. */
+const orphanTimeoutMs = 10_000;
 
 export type UserNamespaceSupport =
   | { readonly ok: true }
@@ -226,10 +226,15 @@ function forwardSignals(child: ChildProcess): () => void {
 
 /** Whatever the program inside left behind has become a child of this process; so do the children of those. */
 async function killOrphans(): Promise<void> {
-  for (;;) {
-    const orphans = childProcesses();
-    if (orphans.length === 0) return;
-    for (const pid of orphans) sendSignal(pid, 'SIGKILL');
+  const deadline = Date.now() + orphanTimeoutMs;
+  for (let orphans = childProcesses(); orphans.length > 0 && Date.now() < deadline; orphans = childProcesses()) {
+    for (const pid of orphans) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
     await sleep(5);
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { containerRuntimeSuite } from '../suites/container-runtime.ts';
 import { busyboxMissing } from '../support/busybox.ts';
-import { isNested, nestedTests, runNested } from '../support/nested-tests.ts';
+import { isNested, nestedTests, nestedTimeoutMs, runNested } from '../support/nested-tests.ts';
 import { whyNot } from '../support/runtimes.ts';
 
 const reason = busyboxMissing ?? (await whyNot('crun'));
@@ -13,7 +13,7 @@ describe.skipIf(reason)(`containers by crun${reason ? ` (skipped: ${reason})` : 
 });
 
 describe.runIf(reason?.includes('hybrid') && !isNested && process.geteuid!() === 0)('crun on hybrid cgroups', () => {
-  test('works where the hierarchy of version 2 is out of sight', () => {
+  test('works where the hierarchy of version 2 is out of sight', { timeout: nestedTimeoutMs }, () => {
     const script = 'umount /sys/fs/cgroup/unified && exec "$@"';
     const command = [process.execPath, ...nestedTests(['test/runtime/crun.test.ts'])];
     const { exitCode, output } = runNested(['unshare', '--mount', 'sh', '-c', script, 'sh', ...command]);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findProgram } from '../../src/runtime/installed-programs.ts';
 import { busyboxMissing } from '../support/busybox.ts';
-import { closedToOthers, isNested, nestedTests, runNested } from '../support/nested-tests.ts';
+import { closedToOthers, isNested, nestedTests, nestedTimeoutMs, runNested } from '../support/nested-tests.ts';
 
 const enter = fileURLToPath(new URL('../support/enter-user-namespace.ts', import.meta.url));
 const isRoot = process.geteuid?.() === 0 && !isNested;
@@ -16,7 +16,7 @@ const reason = isRoot ? (busyboxMissing ?? closedToOthers()) : 'needs root, to b
 /** A user without a name and without a range in /etc/subuid. */
 const loneUser = 64_321;
 
-describe.skipIf(reason)(`without root${reason ? ` (skipped: ${reason})` : ''}`, () => {
+describe.skipIf(reason)(`without root${reason ? ` (skipped: ${reason})` : ''}`, { timeout: nestedTimeoutMs }, () => {
   let folder: string;
   let node: string;
 

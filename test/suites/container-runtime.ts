@@ -310,6 +310,18 @@ export function containerRuntimeSuite(name: RuntimeChoice, features: RuntimeFeat
       }
     });
 
+    test('so are a mount of what is not there and a log in a folder that is not there', async () => {
+      const missing = path.join(folder, 'missing');
+      const mounts = [{ source: missing, destination: '/data', readonly: true }];
+      for (const wishes of [{ mounts }, { logPath: path.join(missing, 'log') }]) {
+        const container = await makeContainer(folder, ['true'], wishes);
+        const start = runtime.start(container);
+        await expect(start).rejects.toMatchObject({ code: 'ERR_LADING_RUNTIME_START' });
+        await expect(start).rejects.toThrow(/missing/);
+        expectNothingLeft();
+      }
+    });
+
     test('an unknown capability is an error of the start', async () => {
       const container = await makeContainer(folder, ['true'], { process: { capabilities: ['CAP_FLY'] } });
       await expect(runtime.start(container)).rejects.toThrow('there is no capability CAP_FLY');

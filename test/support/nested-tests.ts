@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const nested = 'LADING_NESTED_TESTS';
-const timeoutMs = 120_000;
+const timeoutMs = 150_000;
+/** For the test that waits for them. */
+export const nestedTimeoutMs = timeoutMs + 10_000;
 
 /** True in tests that `runNestedTests` runs: these do not nest again. */
 export const isNested = process.env[nested] !== undefined;

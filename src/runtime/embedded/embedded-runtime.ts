@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,7 +12,7 @@ import type { ContainerExit, ContainerRuntime, RunningContainer, RuntimeContaine
 import { checkUserExists, type HostFacts, singleUserLimitation, supplementaryGroups } from '../host-facts.ts';
 import { allowedOomScore, type OomScoreLimits } from '../oom-score.ts';
 import { isRunning, sendSignal, writeRecord } from '../process-record.ts';
-import { startFailure } from '../start-failure.ts';
+import { startFailure, startOrCleanUp } from '../start-failure.ts';
 import { SupervisedProcess } from '../supervised-process.ts';
 import { homeDirectory } from '../user.ts';
 import type { InitPlan, InitStatus, PlannedMount } from './plan.ts';
@@ -48,39 +48,43 @@ export class EmbeddedRuntime implements ContainerRuntime {
     ];
   }
 
-  async start(container: RuntimeContainer): Promise<RunningContainer> {
+  start(container: RuntimeContainer): Promise<RunningContainer> {
+    return startOrCleanUp(container, this.name, () => this.#start(container));
+  }
+
+  cleanUp(id: string, bundleDir: string): Promise<void> {
+    return cleanUpContainer(id, bundleDir);
+  }
+
+  async #start(container: RuntimeContainer): Promise<RunningContainer> {
     const asOnlyUser = needsOnlyUser(container, this.#options.host);
     if (!asOnlyUser) checkUserExists(container.process.user, this.#options.host);
     const bundleFile = (name: keyof typeof bundleFiles) => join(container.bundleDir, bundleFiles[name]);
     const plan = makePlan(container, this.#options, { statusFile: bundleFile('status'), asOnlyUser });
     writeFileSync(bundleFile('plan'), JSON.stringify(plan), { mode: 0o600 });
-    rmSync(plan.statusFile, { force: true });
     mkfifo(plan.statusFile, 0o600);
     const status = openStatus(plan.statusFile);
-    const supervisor = await SupervisedProcess.spawn(this.#command(container, bundleFile('plan'), asOnlyUser), {
-      logPath: container.logPath,
-    });
-    if (supervisor.pid !== undefined) writeRecord(container.bundleDir, [supervisor.pid]);
-
-    const outcome = await lastStatus(status, supervisor, {
-      statusFile: plan.statusFile,
-      onPid: (pid) => writeRecord(container.bundleDir, [supervisor.pid!, pid]),
-    });
-    if (outcome.pid === undefined || outcome.failure !== undefined) {
-      const complaint = await supervisor.complaint();
-      await this.cleanUp(container.id, container.bundleDir);
-      throw startFailure(container, this.name, outcome.failure ?? complaint);
+    try {
+      const command = this.#command(container, bundleFile('plan'), asOnlyUser);
+      const supervisor = await SupervisedProcess.spawn(command, { logPath: container.logPath });
+      if (supervisor.pid !== undefined) writeRecord(container.bundleDir, [supervisor.pid]);
+      const outcome = await lastStatus(status, supervisor, {
+        statusFile: plan.statusFile,
+        onPid: (pid) => writeRecord(container.bundleDir, [supervisor.pid!, pid]),
+      });
+      if (outcome.pid === undefined) {
+        const complaint = await supervisor.complaint();
+        throw startFailure(container, this.name, outcome.failure ?? complaint);
+      }
+      const init = processWithPid(outcome.pid);
+      return {
+        pid: outcome.pid,
+        exited: exitOf(supervisor),
+        kill: async (signal) => signalInit(init, signal),
+      };
+    } finally {
+      status.destroy();
     }
-    const init = processWithPid(outcome.pid);
-    return {
-      pid: outcome.pid,
-      exited: exitOf(supervisor),
-      kill: async (signal) => signalInit(init, signal),
-    };
-  }
-
-  cleanUp(id: string, bundleDir: string): Promise<void> {
-    return cleanUpContainer(id, bundleDir);
   }
 
   #command({ process: { user } }: RuntimeContainer, planFile: string, asOnlyUser: boolean): string[] {
@@ -164,22 +168,26 @@ async function lastStatus(
   supervisor: SupervisedProcess,
   options: { statusFile: string; onPid: (pid: number) => void },
 ): Promise<{ pid?: number; failure?: string }> {
-  // If unshare(1) fails there is never a writer, and so never an end: this is one.
-  let reading = true;
-  void supervisor.exitCode.then(() => {
-    if (reading) closeSync(openSync(options.statusFile, constants.O_WRONLY | constants.O_NONBLOCK));
-  });
+  void supervisor.exitCode.then(() => endStatus(options.statusFile));
   const reports: InitStatus[] = [];
   for await (const line of createInterface({ input: status })) {
     const report = JSON.parse(line) as InitStatus;
     reports.push(report);
     if (report.state === 'setup') options.onPid(report.pid);
   }
-  reading = false;
   const last = reports.at(-1);
   if (last?.state === 'failed') return { failure: last.reason };
   const pid = reports.find((report) => report.state === 'setup')?.pid;
   return last?.state === 'exec' && pid !== undefined ? { pid } : {};
+}
+
+/** If unshare(1) fails there is never a writer, and so never an end: this is one. */
+function endStatus(statusFile: string): void {
+  try {
+    closeSync(openSync(statusFile, constants.O_WRONLY | constants.O_NONBLOCK));
+  } catch {
+    // It has ended: nobody reads, or it has been removed.
+  }
 }
 
 async function exitOf(supervisor: SupervisedProcess): Promise<ContainerExit> {

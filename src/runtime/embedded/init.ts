@@ -15,6 +15,7 @@ import {
   clearAmbientCapabilities,
   dropFromBoundingSet,
   execve,
+  joinNewSessionKeyring,
   resetSignals,
   setCapabilities,
   setCloseOnExec,
@@ -54,11 +55,12 @@ function becomeContainer(): void {
   sethostname(plan.hostname);
   enterRoot(plan);
   setsid();
+  leaveKeyring();
   process.umask(0o022);
   closeOthersOnExec();
   giveOutput();
   giveUpPrivileges(lastCapability);
-  process.chdir(plan.cwd);
+  enterWorkingDirectory();
   const program = findProgram(plan.args[0]!);
   resetSignals();
   report({ state: 'exec' });
@@ -67,6 +69,29 @@ function becomeContainer(): void {
   } catch (error) {
     const [, text = 'unknown error'] = getSystemErrorMap().get((error as { errno: number }).errno) ?? [];
     throw new Error(`exec: ${JSON.stringify(program)}: ${text}`);
+  }
+}
+
+/** The keys of whoever started Lading are none of the container's. */
+function leaveKeyring(): void {
+  try {
+    joinNewSessionKeyring();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOSYS' && code !== 'EPERM') throw error;
+  }
+}
+
+/**
+ * A working directory such as /proc/self/fd/7 could be a folder of the node, by a descriptor that this process got
+ * from those before it (CVE-2024-21626). The kernel does not name a directory that is outside of the root.
+ */
+function enterWorkingDirectory(): void {
+  process.chdir(plan.cwd);
+  try {
+    process.cwd();
+  } catch {
+    throw new Error(`the working directory ${plan.cwd} is not in the root file system`);
   }
 }
 

@@ -32,7 +32,7 @@ export function enterRoot(plan: InitPlan): void {
   for (const planned of plan.mounts) bind(planned);
   for (const path of plan.maskedPaths) mask(path);
   for (const path of plan.readonlyPaths) makeReadonly(path);
-  mkdirSync(plan.cwd, { recursive: true });
+  mkdirSync(pathInRootfs('/', plan.cwd), { recursive: true });
   if (plan.readonlyRootfs) addFlags('/', mountFlags.readOnly);
   chroot('.');
   protectOwnProgram();
