@@ -63,6 +63,12 @@ const kinds: Readonly<Record<string, Kind>> = {
     podName: sameName,
   },
 };
+/** What usually stands beside workloads in a file and runs nothing: passed over with a warning. */
+const passive = new Set([
+  ...['ConfigMap', 'Secret', 'Namespace', 'Service', 'ServiceAccount', 'Ingress', 'NetworkPolicy'],
+  ...['PersistentVolume', 'PersistentVolumeClaim', 'StorageClass', 'HorizontalPodAutoscaler', 'PodDisruptionBudget'],
+  ...['Role', 'RoleBinding', 'ClusterRole', 'ClusterRoleBinding', 'CustomResourceDefinition'],
+]);
 const supported = 'Pod and List (v1), Deployment, DaemonSet and StatefulSet (apps/v1), Job (batch/v1)';
 
 export interface ManifestOptions {
@@ -81,7 +87,8 @@ export interface ManifestOptions {
  *
  * What has a pod template gives one pod, with a stable name: the object's, and `<name>-0` for a StatefulSet. More
  * replicas on one machine would run the same containers side by side and differ in nothing that Lading shows, so a
- * number above 1 is answered with a warning; 0 gives no pod.
+ * number above 1 is answered with a warning; 0 gives no pod. Objects that run nothing (a Service, say) are passed over
+ * with a warning.
  * @throws PodManifestError with all problems of the file, each with line, column and field path
  * @throws LadingError `ERR_LADING_POD_MANIFEST_EMPTY` when the file asks for no pod
  */
@@ -109,19 +116,25 @@ export function parsePodManifests(text: string, options: ManifestOptions): Pod[]
     problems.push(...decoder.problems);
   }
   if (problems.length > 0) throw new PodManifestError(options.file, problems);
-  if (file.pods.length === 0) {
-    const reasons = file.withoutPods.length > 0 ? `: ${file.withoutPods.join(', ')}` : '';
+  const [first, ...others] = file.pods;
+  if (!first) {
+    const why = [...file.withoutPods, ...file.passedOver.map((object) => `${object} runs nothing`)];
+    const reasons = why.length > 0 ? `: ${why.join(', ')}` : '';
     throw new LadingError('ERR_LADING_POD_MANIFEST_EMPTY', `${options.file} asks for no pod${reasons}`, {
       hint: `Give it at least one of ${supported}.`,
     });
   }
-  return file.pods;
+  if (file.passedOver.length === 0) return file.pods;
+  const warning = `${options.file}: objects that Lading does not act on: ${file.passedOver.join(', ')}`;
+  return [{ ...first, warnings: [warning, ...first.warnings] }, ...others];
 }
 
 class ManifestFile {
   readonly pods: Pod[] = [];
   /** Objects that ask for 0 pods, for the message when nothing else is there. */
   readonly withoutPods: string[] = [];
+  /** Objects that run nothing. */
+  readonly passedOver: string[] = [];
   readonly #options: ManifestOptions;
   readonly #seen = new Set<string>();
 
@@ -136,6 +149,10 @@ class ManifestFile {
     const apiVersion = textOf(apiVersionNode);
     if (kind === undefined) {
       decoder.reportAt(kindNode ?? node, joinPath(path, 'kind'), `Required value: one of ${supported}`);
+      return;
+    }
+    if (passive.has(kind)) {
+      this.passedOver.push(`${kind} ${textOf(decoder.child(decoder.child(node, 'metadata'), 'name')) ?? ''}`.trimEnd());
       return;
     }
     if (kind !== 'List' && !Object.hasOwn(kinds, kind)) {

@@ -1,6 +1,7 @@
 /** The CRI RuntimeService over one container runtime and the unpacked images of one node. */
 import { EventEmitter, on } from 'node:events';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { hostname as nodeHostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as cri from '../cri/index.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
@@ -63,7 +64,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
     const directory = join(this.#deps.store.root, 'sandboxes', id);
     await mkdir(directory, { recursive: true });
     await writeOwner(directory);
-    await writeFile(join(directory, 'hostname'), `${config.hostname}\n`);
+    await writeFile(join(directory, 'hostname'), `${hostnameOf(config)}\n`);
     for (const name of ['resolv.conf', 'hosts']) {
       await copyFile(join('/etc', name), join(directory, name)).catch(() => writeFile(join(directory, name), ''));
     }
@@ -145,8 +146,8 @@ export class EngineRuntimeService implements cri.RuntimeService {
           id,
           bundleDir: directory,
           rootfs,
-          process: containerProcess(config, imageConfig, rootfs, sandboxConfig.hostname),
-          hostname: sandboxConfig.hostname,
+          process: containerProcess(config, imageConfig, rootfs, hostnameOf(sandboxConfig)),
+          hostname: hostnameOf(sandboxConfig),
           mounts: [...sandboxMounts(sandbox.directory, config.mounts), ...config.mounts.map(bindMount)],
           readonlyRootfs: security?.readonlyRootfs ?? false,
           maskedPaths: security?.maskedPaths ?? defaultMaskedPaths,
@@ -312,6 +313,11 @@ function sandboxMounts(sandboxDirectory: string, mounts: readonly cri.Mount[]) {
   return ['hostname', 'hosts', 'resolv.conf']
     .map((name) => ({ source: join(sandboxDirectory, name), destination: `/etc/${name}`, readonly: false }))
     .filter(({ destination }) => !taken.has(destination));
+}
+
+/** A pod that asks for none uses the node's network, and has the node's name. */
+function hostnameOf({ hostname }: cri.PodSandboxConfig): string {
+  return hostname || nodeHostname();
 }
 
 function bindMount(mount: cri.Mount) {

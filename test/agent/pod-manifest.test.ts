@@ -320,8 +320,8 @@ describe('kinds', () => {
     ['kind: deployment', 'pod.yaml:2:7: kind: unknown kind deployment; did you mean Deployment?'],
     ['kind: Statefulset', 'pod.yaml:2:7: kind: unknown kind Statefulset; did you mean StatefulSet?'],
     [
-      'kind: Service',
-      'pod.yaml:2:7: kind: kind Service is not supported; Lading runs Pod and List (v1), Deployment, DaemonSet and StatefulSet (apps/v1), Job (batch/v1)',
+      'kind: CronJob',
+      'pod.yaml:2:7: kind: kind CronJob is not supported; Lading runs Pod and List (v1), Deployment, DaemonSet and StatefulSet (apps/v1), Job (batch/v1)',
     ],
     ['kind: Deployment', 'pod.yaml:1:13: apiVersion: expected apps/v1 for kind Deployment, found v1'],
     [
@@ -340,8 +340,19 @@ describe('kinds', () => {
         return (error as PodManifestError).code;
       }
     };
-    expect(codeOf('ConfigMap')).toBe('ERR_LADING_POD_MANIFEST_UNSUPPORTED');
+    expect(codeOf('CronJob')).toBe('ERR_LADING_POD_MANIFEST_UNSUPPORTED');
     expect(codeOf('Podd')).toBe('ERR_LADING_POD_MANIFEST_INVALID');
+  });
+
+  test('objects that run nothing are passed over with a warning', () => {
+    const pod = '{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, image: i}]}}';
+    const service = '{apiVersion: v1, kind: Service, metadata: {name: web}}';
+    const [read, ...more] = parse(
+      `${service}\n---\n${pod}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n`,
+    );
+    expect(more).toEqual([]);
+    expect(read!.warnings).toContain('pod.yaml: objects that Lading does not act on: Service web, ConfigMap c');
+    expect(() => parse(service)).toThrow('pod.yaml asks for no pod: Service web runs nothing');
   });
 
   test('a document that is no object at all', () => {
