@@ -55,7 +55,7 @@ export class ImageDocuments {
     return this.#received.get(digest);
   }
 
-  /** @throws RegistryError; LadingError `ERR_LADING_MANIFEST_…` */
+  /** @throws RegistryError; LadingError `ERR_LADING_MANIFEST_INVALID`, `ERR_LADING_MANIFEST_SCHEMA1` */
   async manifest(descriptor: Descriptor): Promise<ImageManifest | ImageIndex> {
     return parseManifest(await this.#bytes(descriptor, 'manifest'), descriptor.mediaType);
   }

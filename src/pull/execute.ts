@@ -34,7 +34,7 @@ const sharedLayers = new WeakMap<Store, SharedTasks<LayerProgress, number>>();
  * Carries out a plan: fetches what is missing, verifies it while it streams in, unpacks each layer as soon as its blob
  * is committed, and at last makes image and name visible together. Aborted or failed, it leaves what it has for the
  * next pull to go on with; on a full disk it gives the space back.
- * @throws RegistryError; LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_LAYER_…`; the
+ * @throws RegistryError; LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_DIGEST_MISMATCH`; LayerError; the
  * signal's reason when aborted
  */
 export async function executePull(

@@ -30,7 +30,7 @@ export async function ensureLayer(deps: PullDependencies, task: LayerTask): Prom
 
 /**
  * Unpacks a stored blob into the layer `diffId` and publishes that.
- * @throws LadingError `ERR_LADING_LAYER_…`, `ERR_LADING_DIGEST_MISMATCH` if it unpacks to another layer
+ * @throws LayerError; LadingError `ERR_LADING_DIGEST_MISMATCH` if it unpacks to another layer
  */
 export async function unpackLayer(
   { store, unpack }: Pick<PullDependencies, 'store' | 'unpack'>,

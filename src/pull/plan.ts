@@ -68,7 +68,8 @@ export interface PlanOptions extends PullOptions {
  * did, that is one HEAD and nothing else.
  * @param reference as `pullReference` gives it
  * @throws RegistryError; LadingError `ERR_LADING_PLATFORM_NOT_AVAILABLE`, `ERR_LADING_NOT_AN_IMAGE`,
- * `ERR_LADING_MANIFEST_…`, `ERR_LADING_IMAGE_CONFIG_INVALID`, `ERR_LADING_LAYER_UNSUPPORTED_MEDIA_TYPE`, `ERR_LADING_TOO_MANY_LAYERS`
+ * `ERR_LADING_MANIFEST_INVALID`, `ERR_LADING_MANIFEST_SCHEMA1`, `ERR_LADING_IMAGE_CONFIG_INVALID`,
+ * `ERR_LADING_LAYER_UNSUPPORTED_MEDIA_TYPE`, `ERR_LADING_TOO_MANY_LAYERS`
  */
 export async function planPull(
   deps: Pick<PullDependencies, 'store' | 'registry'>,

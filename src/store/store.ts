@@ -91,7 +91,8 @@ export class Store implements StoreParts {
 
 /**
  * Opens the store of a node; creates it if it is not there, and puts right what a killed process left.
- * @throws LadingError `ERR_LADING_STORE_NEWER`, `ERR_LADING_STORE_DAMAGED`, `ERR_LADING_DISK_…`
+ * @throws LadingError `ERR_LADING_STORE_NEWER`, `ERR_LADING_STORE_DAMAGED`, `ERR_LADING_DISK_FULL`,
+ * `ERR_LADING_DISK_READ_ONLY`, `ERR_LADING_DISK_DENIED`
  */
 export async function openStore(root: string, options: StoreOptions = {}): Promise<Store> {
   const now = options.now ?? Date.now;
