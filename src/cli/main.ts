@@ -23,14 +23,17 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     }
   });
 }
-for (const stream of [process.stdout, process.stderr]) {
+const { stdout, stderr } = process;
+for (const stream of [stdout, stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    controller.abort(new Interruption('SIGPIPE'));
+    if (error.code === 'EPIPE') {
+      controller.abort(new Interruption('SIGPIPE'));
+      return;
+    }
+    if (stream === stdout) stderr.write(`error: cannot write the result: ${error.message}\n`);
+    process.exit(1);
   });
 }
-
-const { stdout, stderr } = process;
 process.exitCode = await runProgram(process.argv.slice(2), {
   stdout,
   stderr,

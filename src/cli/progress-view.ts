@@ -25,7 +25,9 @@ export async function openProgressView(
   stream: NodeJS.WriteStream,
   { plain = false }: ProgressViewOptions = {},
 ): Promise<ProgressView> {
-  if (plain || !stream.isTTY || process.env.TERM === 'dumb') return plainView(stream);
+  // Some terminals of other programs are 0 columns wide: their size is not known.
+  const canDraw = stream.isTTY && stream.columns > 0 && stream.rows > 0 && process.env.TERM !== 'dumb';
+  if (plain || !canDraw) return plainView(stream);
   const { createLogUpdate } = await import('log-update');
   return liveView(stream, createLogUpdate(stream));
 }
@@ -36,8 +38,7 @@ function liveView(stream: NodeJS.WriteStream, screen: { (text: string): void; do
   const draw = () => {
     if (!changed) return;
     changed = [...images.values()].some((image) => image.fetched().bytes < image.fetched().ofBytes);
-    const { columns = 80, rows = 24 } = stream;
-    screen(progressLines(images.values(), { columns, rows }, Date.now()).join('\n'));
+    screen(progressLines(images.values(), stream, Date.now()).join('\n'));
   };
   const timer = setInterval(draw, refreshMs).unref();
   return {

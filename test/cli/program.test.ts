@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commandTable } from '../../src/cli/commands/index.ts';
 import { runLading } from '../support/lading-process.ts';
@@ -101,4 +104,16 @@ test('colours only where they are wanted', async () => {
   expect((await runLading(['sail'], { env: { FORCE_COLOR: '1' } })).stderr).toContain(red);
   expect((await runLading(['--no-color', 'sail'], { env: { FORCE_COLOR: '1' } })).stderr).not.toContain(red);
   expect((await runLading(['sail'], { env: { NO_COLOR: '1' } })).stderr).not.toContain(red);
+});
+
+test.skipIf(!existsSync('/dev/full'))('a result that cannot be written is a failure (needs /dev/full)', () => {
+  const full = openSync('/dev/full', 'w');
+  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, [main, 'version'], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  closeSync(full);
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^error: cannot write the result: ENOSPC/);
 });

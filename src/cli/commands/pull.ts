@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Platform } from '../../oci/index.ts';
+import type { Platform, Reference } from '../../oci/index.ts';
 import type { LayerPlan, PullDependencies, PullPlan, PullResult } from '../../pull/index.ts';
 import type { NameRecord } from '../../store/index.ts';
 import { addExamples, type Cli, forEachArgument } from '../cli.ts';
@@ -16,7 +16,7 @@ interface PullCommandOptions {
 
 /** What is asked of one pull. */
 interface Request {
-  readonly image: string;
+  readonly reference: Reference;
   readonly platform: Platform | undefined;
   readonly options: PullCommandOptions;
 }
@@ -42,20 +42,21 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function pull(cli: Cli, images: readonly string[], options: PullCommandOptions): Promise<void> {
-  const [{ parsePlatform }, { openStore }, { RegistryClient }, { UnpackPool }, { requestLog }] = await Promise.all([
+  const [oci, { openStore }, { RegistryClient }, { UnpackPool }, { requestLog }] = await Promise.all([
     import('../../oci/index.ts'),
     import('../../store/index.ts'),
     import('../../registry/index.ts'),
     import('../../unpack/index.ts'),
     import('../request-log.ts'),
   ]);
-  const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
+  const platform = options.platform === undefined ? undefined : parseArgument(oci.parsePlatform, options.platform);
+  const references = images.map((image) => oci.pullReference(parseArgument(oci.parseReference, image)));
   const store = await openStore(cli.settings.root, { readOnly: options.dryRun === true });
   const registry = new RegistryClient(requestLog(cli));
   const unpack = new UnpackPool();
   try {
-    await forEachArgument(cli, images, (image) =>
-      pullOne(cli, { store, registry, unpack }, { image, platform, options }),
+    await forEachArgument(cli, references, (reference) =>
+      pullOne(cli, { store, registry, unpack }, { reference, platform, options }),
     );
   } finally {
     await unpack.close();
@@ -64,12 +65,8 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
   }
 }
 
-async function pullOne(cli: Cli, deps: PullDependencies, { image, platform, options }: Request): Promise<void> {
-  const [{ parseReference, pullReference }, { planPull }] = await Promise.all([
-    import('../../oci/index.ts'),
-    import('../../pull/index.ts'),
-  ]);
-  const reference = pullReference(parseArgument(parseReference, image));
+async function pullOne(cli: Cli, deps: PullDependencies, { reference, platform, options }: Request): Promise<void> {
+  const { planPull } = await import('../../pull/index.ts');
   const plan = await planPull(deps, reference, { platform, signal: cli.signal });
   for (const warning of plan.warnings) cli.stderr.write(`warning: ${plan.name}: ${warning}\n`);
   if (options.dryRun) return printPlan(cli, plan, options);
