@@ -54,6 +54,17 @@ export function checkCgroupPath(cgroupPath: string): string {
 }
 
 /**
+ * Cgroups of containers that this process starts or has started. The folders above them are not removed meanwhile, not
+ * even when empty: the runtime may have made them a moment ago and be about to make the container's below.
+ */
+const inUse = new Set<string>();
+
+/** Keeps the folders above a cgroup until it is removed. */
+export function holdCgroup(cgroupPath: string): void {
+  inUse.add(cgroupPath);
+}
+
+/**
  * Kills what runs in the cgroup and removes its folders in all hierarchies, and the folders above them that are empty
  * then. Nothing there is no error.
  * @throws LadingError `ERR_LADING_RUNTIME_CLEANUP` if processes stay alive for `timeoutMs`
@@ -63,6 +74,7 @@ export async function removeCgroup(
   options: { timeoutMs: number; hierarchies?: readonly CgroupHierarchy[] },
 ): Promise<void> {
   const deadline = Date.now() + options.timeoutMs;
+  inUse.delete(cgroupPath);
   for (const { mountPoint } of options.hierarchies ?? cgroupHierarchies()) {
     const folder = join(mountPoint, checkCgroupPath(cgroupPath));
     while (!removeTree(folder)) {
@@ -74,7 +86,7 @@ export async function removeCgroup(
       }
       await sleep(10);
     }
-    removeEmptyAbove(dirname(folder), mountPoint);
+    removeEmptyAbove(dirname(cgroupPath), mountPoint);
   }
 }
 
@@ -98,9 +110,10 @@ function removeFolder(folder: string): boolean {
   }
 }
 
-function removeEmptyAbove(folder: string, mountPoint: string): void {
-  for (let at = folder; at.length > mountPoint.length && existsSync(at); at = dirname(at)) {
-    if (!removeFolder(at)) return;
+function removeEmptyAbove(cgroupPath: string, mountPoint: string): void {
+  for (let at = cgroupPath; at !== '/'; at = dirname(at)) {
+    const isHeld = [...inUse].some((held) => held.startsWith(`${at}/`));
+    if (isHeld || !removeFolder(join(mountPoint, at))) return;
   }
 }
 

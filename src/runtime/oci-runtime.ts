@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { LadingError } from '../lib/errors.ts';
 import { type ProcessIdentity, processWithPid } from '../lib/process-identity.ts';
-import { checkCgroupPath, oomKills } from './cgroup.ts';
+import { checkCgroupPath, holdCgroup, oomKills } from './cgroup.ts';
 import { bundleFiles, cleanUpContainer } from './clean-up.ts';
 import type { ContainerExit, ContainerRuntime, RunningContainer, RuntimeContainer } from './container.ts';
 import { checkUserExists, type HostFacts, singleUserLimitation } from './host-facts.ts';
@@ -71,6 +71,7 @@ export class OciRuntime implements ContainerRuntime {
     const bundleFile = (name: keyof typeof bundleFiles) => join(container.bundleDir, bundleFiles[name]);
     writeFileSync(bundleFile('spec'), JSON.stringify(spec), { mode: 0o600 });
     const facts = { cgroupPath, oci: { path, root: stateDir } };
+    if (cgroupPath !== undefined) holdCgroup(cgroupPath);
     // Before there is a process, so that there is no moment in which this one can die and leave it unknown.
     writeRecord(container.bundleDir, [], facts);
     const supervisor = await this.#spawn(container);

@@ -41,7 +41,10 @@ export function removeRecord(bundleDir: string): void {
   rmSync(join(bundleDir, fileName), { force: true });
 }
 
-/** SIGKILL to the processes that are still the recorded ones; resolves when they are gone. Which ones remain after `timeoutMs`. */
+/**
+ * Sends SIGKILL to those processes that are still the recorded ones and waits until they are gone.
+ * @returns those that remain after `timeoutMs`
+ */
 export async function killAndWait(
   processes: readonly ProcessIdentity[],
   timeoutMs: number,
@@ -50,8 +53,17 @@ export async function killAndWait(
   for (;;) {
     const running = processes.filter(isRunning);
     if (running.length === 0 || Date.now() > deadline) return running;
-    for (const { pid } of running) sendSignal(pid, 'SIGKILL');
+    for (const { pid } of running) killIfAllowed(pid);
     await sleep(10);
+  }
+}
+
+/** In a user namespace, a process of another one may be out of reach, and end with its parent all the same. */
+function killIfAllowed(pid: number): void {
+  try {
+    sendSignal(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
   }
 }
 

@@ -18,11 +18,12 @@ export async function tryRuntime(runtime: ContainerRuntime, stateDir: string): P
   const bundleDir = mkdtempSync(join(stateDir, 'trial-'));
   const container = trialContainer(bundleDir);
   try {
-    return await withTimeout(runOnce(runtime, container));
+    const failure = await withTimeout(runOnce(runtime, container)).catch(reasonOf);
+    await runtime.cleanUp(container.id, bundleDir);
+    return failure;
   } catch (error) {
     return reasonOf(error);
   } finally {
-    await runtime.cleanUp(container.id, bundleDir);
     rmSync(bundleDir, { recursive: true, force: true });
   }
 }

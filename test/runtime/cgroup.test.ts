@@ -8,6 +8,7 @@ import {
   type CgroupHierarchy,
   cgroupHierarchies,
   checkCgroupPath,
+  holdCgroup,
   oomKills,
   removeCgroup,
 } from '../../src/runtime/cgroup.ts';
@@ -65,6 +66,21 @@ test.each(['', '/', 'a', 'a/b', '/a/../b', '/a//b', '/a/.', '../a'])('%j is no c
 const [writable] = cgroupHierarchies().filter(({ mountPoint }) => canWrite(mountPoint));
 
 describe.skipIf(!writable)('removal (needs a cgroup hierarchy that may be written)', () => {
+  test('keeps the folders above a cgroup that is about to be made', async () => {
+    const pod = `/lading-test-${process.pid}-held`;
+    const folder = (below: string) => path.join(writable!.mountPoint, pod, below);
+    mkdirSync(folder('first'), { recursive: true });
+    onTestFinished(() => {
+      if (existsSync(folder(''))) rmdirSync(folder(''));
+    });
+    holdCgroup(`${pod}/second`);
+    await removeCgroup(`${pod}/first`, { timeoutMs: 10_000, hierarchies: [writable!] });
+    expect(existsSync(folder('first'))).toBe(false);
+    expect(existsSync(folder(''))).toBe(true);
+    await removeCgroup(`${pod}/second`, { timeoutMs: 10_000, hierarchies: [writable!] });
+    expect(existsSync(folder(''))).toBe(false);
+  });
+
   test('kills what runs in the cgroup and below, and removes the folders above that are empty', async () => {
     const name = `lading-test-${process.pid}-cgroup`;
     const folder = (below: string) => path.join(writable!.mountPoint, name, below);
