@@ -3,8 +3,14 @@ import { closeSync, openSync, readSync } from 'node:fs';
 /** Bytes of one read, and of one piece of decompressed data: 64 KiB to 1 MiB are equally fast, 16 KiB costs twice. */
 export const chunkBytes = 256 * 1024;
 
-/** Reads a file from its start in chunks; the memory of a chunk is used again for the next one. */
-export class FileSource {
+/** Bytes in chunks of any size; the memory of a chunk is used again for the next one. */
+export interface ByteSource {
+  /** The next bytes, at least one; undefined at the end. */
+  read(): Buffer | undefined;
+}
+
+/** Reads a file from its start. */
+export class FileSource implements ByteSource {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
   #consumed = 0;
@@ -18,7 +24,6 @@ export class FileSource {
     return this.#consumed;
   }
 
-  /** The next bytes; undefined at the end of the file. */
   read(): Buffer | undefined {
     const length = readSync(this.#fd, this.#buffer, 0, chunkBytes, null);
     this.#consumed += length;

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
-import { chunkBytes, type FileSource } from './byte-source.ts';
+import { type ByteSource, chunkBytes } from './byte-source.ts';
 import { LayerError } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';
 import type { Sink } from './sync-zlib.ts';
@@ -9,7 +9,7 @@ import { ZstdFrameWalker } from './zstd-frames.ts';
 /** Decompression through the public streams of `node:zlib`: slower, for a Node whose internals are not as expected. */
 
 /** @throws LayerError `bad-compression`, or what the sink throws */
-export async function gunzipThroughStream(first: Buffer, source: FileSource, sink: Sink): Promise<void> {
+export async function gunzipThroughStream(first: Buffer, source: ByteSource, sink: Sink): Promise<void> {
   const gunzip = createGunzip({ chunkSize: chunkBytes });
   /** Copies of what went in and was not consumed yet: the stream ends at padding and does not say so. */
   let position = 0;
@@ -31,7 +31,7 @@ export async function gunzipThroughStream(first: Buffer, source: FileSource, sin
 /** One stream per frame, since each of them stops after its first. */
 export async function unzstdThroughStreams(
   first: Buffer,
-  source: FileSource,
+  source: ByteSource,
   sink: Sink,
   limits: UnpackLimits,
 ): Promise<void> {

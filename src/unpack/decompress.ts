@@ -1,5 +1,5 @@
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
-import type { FileSource } from './byte-source.ts';
+import type { ByteSource } from './byte-source.ts';
 import { checkPadding, gunzipThroughStream, unzstdThroughStreams, zstdParams } from './decompress-stream.ts';
 import type { UnpackLimits } from './limits.ts';
 import { type Sink, SyncDecompressor, syncZlibWorks } from './sync-zlib.ts';
@@ -14,12 +14,12 @@ export type Compression = 'none' | 'gzip' | 'zstd';
  * @throws LayerError `bad-compression`, or what the sink throws
  */
 export async function decompress(
-  source: FileSource,
+  source: ByteSource,
   sink: Sink,
   limits: UnpackLimits,
   engine: 'sync' | 'stream' = syncZlibWorks() ? 'sync' : 'stream',
 ): Promise<Compression> {
-  const first = source.read();
+  const first = readStart(source);
   const compression = first === undefined ? 'none' : compressionOf(first);
   if (compression === 'none') {
     for (let chunk = first; chunk !== undefined; chunk = source.read()) sink(chunk);
@@ -31,13 +31,27 @@ export async function decompress(
   return compression;
 }
 
+/** Enough to see the compression, if there is as much. */
+function readStart(source: ByteSource): Buffer | undefined {
+  const magicBytes = 4;
+  let start = source.read();
+  while (start !== undefined && start.byteLength < magicBytes) {
+    // A copy first: reading uses the memory again.
+    const copy = Buffer.from(start);
+    const more = source.read();
+    if (more === undefined) return copy;
+    start = Buffer.concat([copy, more]);
+  }
+  return start;
+}
+
 function compressionOf(start: Buffer): Compression {
   if (start[0] === 0x1f && start[1] === 0x8b && start[2] === 0x08) return 'gzip';
   return looksLikeZstd(start) ? 'zstd' : 'none';
 }
 
 /** C2: the native decoder takes member after member and checks the CRC and length of each. */
-function gunzip(first: Buffer, source: FileSource, sink: Sink): void {
+function gunzip(first: Buffer, source: ByteSource, sink: Sink): void {
   const decompressor = new SyncDecompressor(createGunzip(), sink);
   try {
     let ended = false;
@@ -54,7 +68,7 @@ function gunzip(first: Buffer, source: FileSource, sink: Sink): void {
 }
 
 /** C3, C5: the walker judges every frame before the decoder sees it. */
-function unzstd(first: Buffer, source: FileSource, sink: Sink, limits: UnpackLimits): void {
+function unzstd(first: Buffer, source: ByteSource, sink: Sink, limits: UnpackLimits): void {
   const decompressor = new SyncDecompressor(createZstdDecompress({ params: zstdParams(limits) }), sink);
   const walker = new ZstdFrameWalker(
     {

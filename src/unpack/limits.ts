@@ -13,9 +13,9 @@ export interface UnpackLimits {
   readonly maxExtensionHeaderSize: number;
   /** Window that a zstd frame may ask for (L5). */
   readonly maxZstdWindowSize: number;
-  /** Free bytes that unpacking leaves on the file system. */
+  /** Free bytes that unpacking leaves on the file system; on a small one a fiftieth of its size at most. */
   readonly reservedBytes: number;
-  /** Free inodes that unpacking leaves on the file system. */
+  /** Free inodes that unpacking leaves on the file system; on a small one a fiftieth of them at most. */
   readonly reservedInodes: number;
 }
 
@@ -48,11 +48,12 @@ export class LayerBudget {
   #inodes = 0;
 
   constructor(limits: UnpackLimits, targetDir: string) {
-    const { bavail, bsize, files, ffree } = statfsSync(targetDir);
+    const { blocks, bavail, bsize, files, ffree } = statfsSync(targetDir);
     this.#limits = limits;
-    this.#freeBytes = Math.max(0, bavail * bsize - limits.reservedBytes);
+    this.#freeBytes = Math.max(0, bavail * bsize - Math.min(limits.reservedBytes, (blocks * bsize) / 50));
     // File systems that make inodes as they need them (btrfs) report none at all.
-    this.#freeInodes = files === 0 ? Number.POSITIVE_INFINITY : Math.max(0, ffree - limits.reservedInodes);
+    const freeInodes = Math.max(0, ffree - Math.min(limits.reservedInodes, files / 50));
+    this.#freeInodes = files === 0 ? Number.POSITIVE_INFINITY : freeInodes;
   }
 
   get bytes(): number {
@@ -70,9 +71,13 @@ export class LayerBudget {
       throw new LayerError('too-large', `the layer unpacks to more than ${this.#limits.maxLayerSize} bytes`);
     }
     if (this.#bytes > this.#freeBytes) {
-      throw new LayerError('too-large', `the layer unpacks to more than the ${this.#freeBytes} bytes that are free`, {
-        hint: 'Free disk space below the store (lading gc), then pull again.',
-      });
+      throw new LayerError(
+        'too-large',
+        `the layer unpacks to more than the ${Math.floor(this.#freeBytes)} bytes that are free`,
+        {
+          hint: 'Free disk space below the store (lading gc), then pull again.',
+        },
+      );
     }
   }
 
@@ -87,9 +92,13 @@ export class LayerBudget {
   addInode(): void {
     this.#inodes += 1;
     if (this.#inodes > this.#freeInodes) {
-      throw new LayerError('too-large', `the layer needs more than the ${this.#freeInodes} inodes that are free`, {
-        hint: 'Free inodes below the store (lading gc), then pull again.',
-      });
+      throw new LayerError(
+        'too-large',
+        `the layer needs more than the ${Math.floor(this.#freeInodes)} inodes that are free`,
+        {
+          hint: 'Free inodes below the store (lading gc), then pull again.',
+        },
+      );
     }
   }
 }

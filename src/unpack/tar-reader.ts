@@ -1,6 +1,6 @@
 import { LayerError, printableName } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';
-import { type PaxOverrides, parsePax, type Timestamp } from './pax.ts';
+import { type PaxOverrides, type PaxSparse, parsePax, type Timestamp } from './pax.ts';
 import { checkCount, checkExtents, type Extent, SparseMapReader, sparseFormat } from './sparse.ts';
 import { blockSize, type HeaderFields, isZeroBlock, parseHeader, typeFlags } from './tar-header.ts';
 
@@ -69,11 +69,9 @@ export class TarReader {
 
   /** @throws LayerError `bad-tar`, `too-large`, or what the handler throws */
   write(chunk: Buffer): void {
-    let rest = chunk;
-    while (rest.byteLength > 0) {
-      const taken = this.#take(rest);
-      rest = taken === rest.byteLength ? rest.subarray(rest.byteLength) : rest.subarray(taken);
-      if (this.#state === 'after-end') return;
+    let position = 0;
+    while (position < chunk.byteLength && this.#state !== 'after-end') {
+      position += this.#take(position === 0 ? chunk : chunk.subarray(position));
     }
   }
 
@@ -167,14 +165,15 @@ export class TarReader {
 
   #beginEntry(fields: HeaderFields): void {
     const pax = this.#pax ?? {};
-    const name = pax.sparse?.name ?? (this.#longName || pax.path || fields.name);
+    const sparse = pax.sparse && sparseFormat(pax.sparse) !== undefined ? pax.sparse : undefined;
+    const name = sparse?.name ?? (this.#longName || pax.path || fields.name);
     const linkName = this.#longLink || pax.linkPath || fields.linkName;
     const type = resolveType(fields.type, name);
     const stored = isHeaderOnly(type) ? 0 : (pax.size ?? fields.size);
     this.#pax = undefined;
     this.#longName = '';
     this.#longLink = '';
-    this.#sparse = this.#beginSparse(name, type, stored, pax);
+    this.#sparse = sparse && this.#beginSparse(name, type, stored, sparse);
     const size = this.#sparse?.realSize ?? stored;
     if (Math.max(size, stored) > this.#limits.maxEntrySize) {
       const found = `entry ${printableName(name)} has ${Math.max(size, stored)} bytes`;
@@ -201,13 +200,10 @@ export class TarReader {
     else this.#state = 'data';
   }
 
-  #beginSparse(name: string, type: number, stored: number, { sparse }: PaxOverrides): SparseData | undefined {
-    if (sparse === undefined) return undefined;
-    const format = sparseFormat(sparse);
-    if (format === undefined) return undefined;
+  #beginSparse(name: string, type: number, stored: number, sparse: PaxSparse): SparseData {
     if (isHeaderOnly(type)) throw new LayerError('bad-tar', `entry ${printableName(name)} is sparse but has no data`);
     const realSize = sparse.size ?? sparse.realSize ?? stored;
-    if (format === 'map-in-data') {
+    if (sparseFormat(sparse) === 'map-in-data') {
       const map = new SparseMapReader(this.#limits.maxExtensionHeaderSize);
       return { realSize, map, extents: undefined, stored, index: 0, offsetInExtent: 0 };
     }

@@ -1,0 +1,114 @@
+import { constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import type { ByteSource } from '../../src/unpack/byte-source.ts';
+import { decompress } from '../../src/unpack/decompress.ts';
+import { defaultLimits } from '../../src/unpack/limits.ts';
+import { syncZlibWorks } from '../../src/unpack/sync-zlib.ts';
+
+/** Hands out the same memory again and again, as a file does. */
+class PieceSource implements ByteSource {
+  readonly #bytes: Buffer;
+  readonly #memory: Buffer;
+  #position = 0;
+
+  constructor(bytes: Buffer, pieceBytes: number) {
+    this.#bytes = bytes;
+    this.#memory = Buffer.alloc(pieceBytes);
+  }
+
+  read(): Buffer | undefined {
+    if (this.#position === this.#bytes.byteLength) return undefined;
+    const length = this.#bytes.copy(this.#memory, 0, this.#position, this.#position + this.#memory.byteLength);
+    this.#position += length;
+    return this.#memory.subarray(0, length);
+  }
+}
+
+async function unpacked(blob: Buffer, engine: 'sync' | 'stream', pieceBytes: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  const sink = (bytes: Buffer) => parts.push(Buffer.from(bytes));
+  await decompress(new PieceSource(blob, pieceBytes), sink, defaultLimits, engine);
+  return Buffer.concat(parts);
+}
+
+const text = Buffer.from(Array.from({ length: 3000 }, (_, index) => `line ${index * index}\n`).join(''));
+const gzip = gzipSync(text);
+const zstd = zstdCompressSync(text, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+const skippable = Buffer.concat([Buffer.from('5f2a4d1805000000', 'hex'), Buffer.from('hello')]);
+const empty = Buffer.alloc(0);
+
+/** One gzip member with a header of every optional field; the sample has no header checksum. */
+const named = Buffer.concat([
+  Buffer.from('1f8b081c00000000' + '00ff', 'hex'),
+  Buffer.from('0400', 'hex'),
+  Buffer.from('LDxx'),
+  Buffer.from('name\0comment\0'),
+  deflateRawSync(text),
+  gzip.subarray(gzip.byteLength - 8),
+]);
+/** Asks for 128 MiB and an eighth. */
+const wideWindow = Buffer.from(`28b52ffd00${((17 << 3) | 1).toString(16)}`, 'hex');
+const withDictionary = Buffer.from('28b52ffd2107' + '00' + '010000', 'hex');
+const zeroDictionary = Buffer.from('28b52ffd2100' + '00' + '010000', 'hex');
+
+test('this Node lets zlib be driven inside a thread', () => {
+  expect(syncZlibWorks()).toBe(true);
+});
+
+describe.each(['sync', 'stream'] as const)('%s', (engine) => {
+  const pieces = engine === 'sync' ? [1, 2, 1000, 1 << 20] : [3, 1 << 20];
+
+  test.each([
+    ['gzip', gzip, text],
+    ['gzip, several members, one empty', Buffer.concat([gzip, gzipSync(empty), gzip]), Buffer.concat([text, text])],
+    ['gzip, all header fields', named, text],
+    ['gzip, NULs behind it', Buffer.concat([gzip, Buffer.alloc(700)]), text],
+    ['zstd', zstd, text],
+    [
+      'zstd, skippable frames and empty ones',
+      Buffer.concat([skippable, zstd, zstdCompressSync(empty), skippable, zstd]),
+      Buffer.concat([text, text]),
+    ],
+    ['zstd, only a skippable frame', skippable, empty],
+    ['zstd, dictionary 0, which is none', zeroDictionary, empty],
+    ['no compression', text, text],
+    ['nothing', empty, empty],
+  ])('%s', async (_, blob, expected) => {
+    for (const pieceBytes of pieces) expect((await unpacked(blob, engine, pieceBytes)).equals(expected)).toBe(true);
+  });
+
+  const flipped = Buffer.from(gzip);
+  flipped[gzip.byteLength - 6]! ^= 1;
+  const zstdFlipped = Buffer.from(zstd);
+  zstdFlipped[zstd.byteLength - 1]! ^= 1;
+  test.each([
+    ['gzip, cut in its trailer', gzip.subarray(0, -1)],
+    ['gzip, cut in its second member', Buffer.concat([gzip, gzip.subarray(0, 5)])],
+    ['gzip, wrong CRC', flipped],
+    ['gzip, other bytes behind it', Buffer.concat([gzip, Buffer.from('more')])],
+    ['gzip, other bytes behind NULs', Buffer.concat([gzip, Buffer.alloc(5), Buffer.from('more')])],
+    ['gzip, another member behind NULs', Buffer.concat([gzip, Buffer.alloc(5), gzip])],
+    ['zstd, cut in its header', zstd.subarray(0, 5)],
+    ['zstd, cut in its checksum', zstd.subarray(0, -1)],
+    ['zstd, cut in a skippable frame', Buffer.concat([zstd, skippable.subarray(0, -1)])],
+    ['zstd, wrong checksum', zstdFlipped],
+    ['zstd, other bytes behind it', Buffer.concat([zstd, Buffer.from('other bytes')])],
+    ['zstd, one byte behind it', Buffer.concat([zstd, Buffer.from([0x28])])],
+    ['zstd, a window above the limit', wideWindow],
+    ['zstd, a dictionary', withDictionary],
+  ])('%s is refused', async (_, blob) => {
+    for (const pieceBytes of pieces) {
+      await expect(unpacked(blob, engine, pieceBytes)).rejects.toMatchObject({ class: 'bad-compression' });
+    }
+  });
+
+  test('what the receiver throws comes through', async () => {
+    const full = new Error('full');
+    const sink = () => {
+      throw full;
+    };
+    for (const blob of [gzip, zstd]) {
+      await expect(decompress(new PieceSource(blob, 100), sink, defaultLimits, engine)).rejects.toBe(full);
+    }
+  });
+});
