@@ -22,13 +22,14 @@ export function define(command: Command, cli: Cli): void {
 
 /** Names that begin with the prefix, short or in full. A node that cannot be read has none. */
 async function imageNames(root: string, prefix: string): Promise<readonly string[]> {
-  const [{ openStore }, { familiarReference, parseReference }] = await Promise.all([
+  const [{ openStore }, { familiarReference, parseReference }, { namesWorthALine }] = await Promise.all([
     import('../../store/index.ts'),
     import('../../oci/index.ts'),
+    import('../node-names.ts'),
   ]);
   try {
     const store = await openStore(root, { readOnly: true });
-    const names = store.names.list().map(({ name }) => name);
+    const names = namesWorthALine(store.names.list()).map(({ name }) => name);
     store.close();
     return names
       .map((name) => [familiarReference(parseReference(name)), name].find((form) => form.startsWith(prefix)))
