@@ -29,6 +29,8 @@ export interface ImageDecision {
   readonly pulled: boolean;
   readonly error?: KubeletReason | undefined;
   readonly message: string;
+  /** What the runtime advises after a failed pull. */
+  readonly hint?: string | undefined;
   readonly atMs: number;
 }
 
@@ -123,7 +125,7 @@ export async function startContainer(
 
 function decisionOf(
   { pod, record }: { pod: Pod; record: ContainerRecord },
-  { decision, present, imageRef, error, message }: ImageEvaluation,
+  { decision, present, imageRef, error, message, hint }: ImageEvaluation,
   atMs: number,
 ): ImageDecision {
   const { name, image, imagePullPolicy } = record.container;
@@ -140,6 +142,7 @@ function decisionOf(
     pulled: decision.action === 'pull' && error === undefined,
     error,
     message,
+    hint,
     atMs,
   };
 }

@@ -46,6 +46,8 @@ export interface ImageEvaluation {
   readonly error?: KubeletReason;
   /** The container's waiting message, and what the event said of an image that was there; else empty. */
   readonly message: string;
+  /** What the runtime advises after a failed pull. */
+  readonly hint?: string | undefined;
 }
 
 /**
@@ -132,7 +134,7 @@ export class ImageManager {
     pod: Pod,
     request: ImageRequest,
     { key, fullName }: { key: string; fullName: string },
-  ): Promise<Pick<ImageEvaluation, 'imageRef' | 'error' | 'message'>> {
+  ): Promise<Pick<ImageEvaluation, 'imageRef' | 'error' | 'message' | 'hint'>> {
     const quoted = goQuote(request.image);
     const emit = (event: EventText) => this.#events.record(pod, request.fieldPath, event);
     this.#lastFailures.delete(key);
@@ -143,7 +145,8 @@ export class ImageManager {
       pulled = await this.#puller.pull(fullName, request);
     } catch (error) {
       request.signal?.throwIfAborted();
-      return this.#pullFailed(request.image, key, criErrorText(error), emit);
+      const failure = this.#pullFailed(request.image, key, criErrorText(error), emit);
+      return { ...failure, hint: error instanceof CriError ? error.hint : undefined };
     }
     const waitedMs = this.#clock.now() - startMs;
     const times = `${goDuration(pulled.durationMs)} (${goDuration(waitedMs)} including waiting)`;

@@ -21,11 +21,14 @@ export class PodManifestError extends LadingError {
     super(
       unsupportedOnly ? 'ERR_LADING_POD_MANIFEST_UNSUPPORTED' : 'ERR_LADING_POD_MANIFEST_INVALID',
       sorted.map((problem) => describe(file, problem)).join('\n'),
-      { data: { file, problems: sorted } },
+      { hint: unsupportedOnly ? unsupportedHint : invalidHint, data: { file, problems: sorted } },
     );
     this.problems = sorted;
   }
 }
+
+const invalidHint = 'Correct the file; Kubernetes would refuse it too.';
+const unsupportedHint = 'Leave it out if the containers can do without it, or run the file in a cluster.';
 
 function describe(file: string, { line, column, path, text }: ManifestProblem): string {
   return `${file}:${line}:${column}: ${path === '' ? '' : `${path}: `}${text}`;
