@@ -8,18 +8,31 @@ import type { PullProgress } from '../pull/index.ts';
 import type { Cli } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
 import { shortDigest } from './human.ts';
-import { chooseRuntime, openNode, startAgent } from './node.ts';
+import { chooseRuntime, type Node, openNode, startAgent } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
-  const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
+  const node = await openNode({ root: cli.settings.root });
   const screen = new Screen(cli);
+  try {
+    return await runPods({ cli, node, screen }, pods, options);
+  } finally {
+    await screen.close();
+    await node.close();
+  }
+}
+
+async function runPods(
+  { cli, node, screen }: { cli: Cli; node: Node; screen: Screen },
+  pods: readonly Pod[],
+  options: RunOptions,
+): Promise<number> {
+  const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
   for (const { name, reason } of rejected) screen.note(`${name} is not used: ${reason}`);
   for (const text of [...warnings, ...runtime.limitations, ...pods.flatMap((pod) => pod.warnings)]) screen.warn(text);
 
-  const node = await openNode({ root: cli.settings.root });
   const firstStarts = new FirstStarts();
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
@@ -41,11 +54,10 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
     return exitCodeOf(statuses);
   } finally {
     if (cli.signal.aborted) screen.note('stopping; Ctrl-C again does not wait for the grace period');
-    cli.onSecondInterrupt(() => void podNode.agent.stop({ gracePeriodSeconds: 0 }));
+    // What it throws, the stop below throws too.
+    cli.onSecondInterrupt(() => void podNode.agent.stop({ gracePeriodSeconds: 0 }).catch(() => {}));
     await podNode.agent.stop(grace);
     await podNode.close();
-    await screen.close();
-    await node.close();
   }
 }
 
@@ -87,14 +99,11 @@ class FirstStarts {
   }
 }
 
-function hintFor(error: KubeletReason, { image, policy }: ImageDecision): string {
+function hintFor(error: KubeletReason, { image, hint }: ImageDecision): string {
   const explain = `\`lading explain ${image}\` shows what each pull policy would do.`;
   if (error === 'ErrImageNeverPull') return `Bring it to this node first: \`lading pull ${image}\`. ${explain}`;
   if (error === 'InvalidImageName') return 'An image is written [REGISTRY/]REPOSITORY[:TAG][@DIGEST].';
-  if (error === 'RegistryUnavailable' && policy === 'Always') {
-    return `Start the registry or check the network. With IfNotPresent an image of this node needs no registry. ${explain}`;
-  }
-  return `Check name, tag and credentials. ${explain} --retry keeps trying as a kubelet does.`;
+  return `${hint === undefined ? '' : `${hint} `}${explain} --retry keeps trying as a kubelet does.`;
 }
 
 const colors = ['cyan', 'magenta', 'green', 'blue', 'yellow'] as const;

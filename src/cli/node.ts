@@ -1,7 +1,9 @@
 /** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent, type AgentListeners } from '../agent/index.ts';
-import { EngineImageService, EngineRuntimeService } from '../engine/index.ts';
+import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/index.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
@@ -42,7 +44,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
 export interface PodNode {
   readonly agent: Agent;
   readonly runtime: EngineRuntimeService;
-  /** Stops the pods with their grace period, then removes every sandbox. */
+  /** Stops the pods with their grace period, then removes every sandbox and the logs. */
   close(): Promise<void>;
 }
 
@@ -51,13 +53,17 @@ export async function startAgent(node: Node, runtime: ContainerRuntime, listener
   const { store, registry, unpack } = node;
   const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
   await service.recover();
-  const agent = new Agent({ images: node.images, runtime: service, logRoot: join(store.root, 'logs'), ...listeners });
+  const logRoot = join(store.root, 'logs', randomUUID());
+  await mkdir(logRoot, { recursive: true });
+  await writeOwner(logRoot);
+  const agent = new Agent({ images: node.images, runtime: service, logRoot, ...listeners });
   return {
     agent,
     runtime: service,
     async close() {
       await agent.stop();
       await service.close();
+      await rm(logRoot, { recursive: true, force: true });
     },
   };
 }

@@ -14,15 +14,16 @@ export async function writeOwner(directory: string): Promise<void> {
   await writeFile(join(directory, ownerFile), JSON.stringify(thisProcess()));
 }
 
-/** @returns how many containers were cleaned up */
+/** Containers first, which may still use what is in the other folders. @returns how many containers were cleaned up */
 export async function recoverContainers(root: string, runtime: ContainerRuntime): Promise<number> {
   const orphans = await orphansIn(join(root, 'containers'));
   for (const directory of orphans) {
     await runtime.cleanUp(directory.slice(directory.lastIndexOf('/') + 1), directory);
     await removeRootfs(directory);
   }
-  for (const directory of await orphansIn(join(root, 'sandboxes')))
-    await rm(directory, { recursive: true, force: true });
+  for (const folder of ['sandboxes', 'logs']) {
+    for (const directory of await orphansIn(join(root, folder))) await rm(directory, { recursive: true, force: true });
+  }
   return orphans.length;
 }
 
@@ -40,7 +41,8 @@ async function ownerLives(directory: string): Promise<boolean> {
   try {
     return isAlive(JSON.parse(await readFile(join(directory, ownerFile), 'utf8')) as ProcessIdentity);
   } catch {
-    const { mtimeMs } = await stat(directory);
-    return Date.now() - mtimeMs < unownedGraceMs;
+    const folder = await stat(directory).catch(() => undefined);
+    // Gone: another process has cleaned it up meanwhile.
+    return folder === undefined || Date.now() - folder.mtimeMs < unownedGraceMs;
   }
 }
