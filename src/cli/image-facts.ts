@@ -3,7 +3,7 @@ import { findImage } from '../engine/image-lookup.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
 import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
-import { type PullDependencies, planPull } from '../pull/index.ts';
+import { isImageComplete, type PullDependencies, planPull } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
 
@@ -18,22 +18,25 @@ export async function gatherImageFacts(
   reference: Reference,
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<ImageFacts> {
-  const node = localFacts(deps.store, reference);
+  const node = await localFacts(deps.store, reference);
   const registry = await registryFacts(deps, reference, options);
   return { registry, ...(node ? { node } : {}) };
 }
 
-function localFacts(store: Store, reference: Reference): NodeImageFacts | undefined {
+async function localFacts(store: Store, reference: Reference): Promise<NodeImageFacts | undefined> {
   const name = formatReference(reference);
   const image = findImage(store, name);
   if (!image) return undefined;
+  const layersUnpacked = image.layers.filter(({ diffId }) => store.layers.has(diffId)).length;
+  // Its documents are lost: that counts as absent too.
+  if (layersUnpacked === image.layers.length && !(await isImageComplete(store, image))) return undefined;
   const record = store.names.get(name);
   return {
     digest: record?.target.digest ?? reference.digest ?? image.manifest.digest,
     imageId: image.id,
     pulledAt: record?.firstSeen ?? image.createdAt,
     checkedAt: record?.lastSeen ?? image.createdAt,
-    layersUnpacked: image.layers.filter(({ diffId }) => store.layers.has(diffId)).length,
+    layersUnpacked,
     layersTotal: image.layers.length,
     ...(image.platform ? { platform: formatPlatform(image.platform) } : {}),
   };

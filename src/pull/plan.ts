@@ -20,6 +20,7 @@ import { layerCompression } from '../unpack/layer-media-types.ts';
 import { maxLayers } from '../unpack/limits.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import { type ImageDocument, ImageDocuments } from './documents.ts';
+import { isImageComplete } from './image-complete.ts';
 import { type ChosenManifest, chooseManifest } from './platform-choice.ts';
 
 /** What a layer needs to be usable on this node. */
@@ -124,11 +125,7 @@ async function completeImage(store: Store, name: string, target: Descriptor): Pr
 }
 
 async function isComplete(store: Store, image: ImageRecord, target: Descriptor): Promise<boolean> {
-  if (!image.layers.every(({ diffId }) => store.layers.has(diffId))) return false;
-  const sizes = [target, image.manifest, image.config].map(
-    async ({ digest, size }) => (await store.blobs.size(digest)) === size,
-  );
-  return (await Promise.all(sizes)).every(Boolean);
+  return (await isImageComplete(store, image)) && (await store.blobs.size(target.digest)) === target.size;
 }
 
 function planOfKnown(image: ImageRecord, target: Descriptor) {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
@@ -49,10 +49,10 @@ export class Layers {
     this.#now = options.now;
   }
 
-  /** Whether the layer is published and its folder is there. */
+  /** Whether the layer is published and can be stacked; its content is the business of `check`. */
   has(diffId: Digest): boolean {
     const row = this.#database.get('SELECT 1 FROM layers WHERE diff_id = ?', diffId);
-    return row !== undefined && existsSync(this.#factsFile(diffId));
+    return row !== undefined && this.#storedFacts(diffId) !== undefined;
   }
 
   /** The layer's lower directory. */
@@ -106,7 +106,7 @@ export class Layers {
       trash: this.#trash,
       signal: options.signal,
     });
-    if (this.has(diffId) || (await this.adopt(diffId))) {
+    if (this.has(diffId) || this.adopt(diffId)) {
       await staged.discard();
       return undefined;
     }
@@ -137,15 +137,23 @@ export class Layers {
    * Takes a folder that has its name but no row, as a kill between the two leaves it. Its name is proof: it got it
    * after everything in it was on stable storage.
    */
-  async adopt(diffId: Digest): Promise<boolean> {
-    const text = await readFile(this.#factsFile(diffId), 'utf8').catch(() => '');
-    const facts = parseFacts(text, diffId);
-    if (!facts) return false;
+  adopt(diffId: Digest): boolean {
     return this.#database.transaction(() => {
-      if (!existsSync(this.#factsFile(diffId))) return false;
-      this.#insert(diffId, facts);
-      return true;
+      const facts = this.#storedFacts(diffId);
+      if (facts) this.#insert(diffId, facts);
+      return facts !== undefined;
     });
+  }
+
+  /** Undefined unless the folder has readable facts and the lower directory that they are about. */
+  #storedFacts(diffId: Digest): LayerFacts | undefined {
+    try {
+      return existsSync(this.dir(diffId))
+        ? parseFacts(readFileSync(this.#factsFile(diffId), 'utf8'), diffId)
+        : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   #factsFile(diffId: Digest): string {

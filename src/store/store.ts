@@ -132,7 +132,7 @@ async function recover(store: Store): Promise<void> {
   for (const hex of await readdir(join(root, 'layers')).catch(() => [])) {
     const diffId = `sha256:${hex}`;
     const folder = join(root, 'layers', hex);
-    if (known.has(folder) || !isDigest(diffId) || (await layers.adopt(diffId))) continue;
+    if (known.has(folder) || !isDigest(diffId) || layers.adopt(diffId)) continue;
     const { ctimeMs } = await stat(folder);
     if (store.now() - ctimeMs > renamedLatelyMs) trash.take(folder);
   }
