@@ -26,8 +26,17 @@ export function tar(...entries: readonly TarFields[]): Buffer {
 
 export function tarEntry(fields: TarFields): Buffer {
   const data = Buffer.from(fields.data ?? '');
-  const pax = fields.pax === undefined ? [] : [paxHeader(fields.pax)];
+  const records = { ...longNames(fields), ...fields.pax };
+  const pax = Object.keys(records).length === 0 ? [] : [paxHeader(records)];
   return Buffer.concat([...pax, tarHeader({ size: data.byteLength, ...fields }), padded(data)]);
+}
+
+/** Header fields take 100 bytes. */
+function longNames({ name, link = '' }: TarFields): Record<string, Buffer> {
+  return {
+    ...(name.length > 100 ? { path: Buffer.from(name, 'latin1') } : {}),
+    ...(link.length > 100 ? { linkpath: Buffer.from(link, 'latin1') } : {}),
+  };
 }
 
 export function paxHeader(records: Readonly<Record<string, string | Buffer>>, type = 'x'): Buffer {
@@ -52,14 +61,14 @@ export function tarHeader(fields: TarFields): Buffer {
   const header = Buffer.alloc(blockSize);
   const octal = (value: number, start: number, width: number) =>
     header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, start, width, 'latin1');
-  header.write(fields.name, 0, 100, 'latin1');
+  header.write(fields.name.slice(0, 100), 0, 100, 'latin1');
   octal(fields.mode ?? 0o644, 100, 8);
   octal(fields.uid ?? 0, 108, 8);
   octal(fields.gid ?? 0, 116, 8);
   octal(fields.size ?? 0, 124, 12);
   octal(fields.mtime ?? 1_500_000_000, 136, 12);
   header.write(fields.type ?? '0', 156, 1, 'latin1');
-  header.write(fields.link ?? '', 157, 100, 'latin1');
+  header.write((fields.link ?? '').slice(0, 100), 157, 100, 'latin1');
   header.write('ustar\x0000', 257, 8, 'latin1');
   octal(fields.device?.[0] ?? 0, 329, 8);
   octal(fields.device?.[1] ?? 0, 337, 8);

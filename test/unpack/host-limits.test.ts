@@ -1,0 +1,59 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { mount, umount2, unmountFlags } from '../../src/lib/libc.ts';
+import { UnpackPool } from '../../src/unpack/index.ts';
+import { makeLayer } from '../support/layer-factory.ts';
+import type { TarFields } from '../support/tar-builder.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+function mountable(): boolean {
+  return isRoot && process.platform === 'linux';
+}
+
+describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
+  let folder: string;
+  let pool: UnpackPool;
+  beforeEach(async () => {
+    folder = await temporaryFolder();
+    pool = new UnpackPool({ workers: 1 });
+    onTestFinished(() => pool.close());
+  });
+
+  function tmpfs(options: string): string {
+    const dir = join(folder, 'disk');
+    mkdirSync(dir);
+    mount('tmpfs', dir, 'tmpfs', 0, options);
+    onTestFinished(() => umount2(dir, unmountFlags.detach));
+    return dir;
+  }
+  const files = (count: number, bytes: number): TarFields[] =>
+    Array.from({ length: count }, (_, index) => ({ name: `d${index}/f`, data: 'x'.repeat(bytes) }));
+  const unpackTo = (disk: string, entries: TarFields[]) => {
+    const where = { pool, folder, support: { mode: 'overlay', userxattr: false } as const };
+    const targetDir = join(disk, 'layer');
+    mkdirSync(targetDir);
+    return makeLayer(where, 'layer', entries, { targetDir });
+  };
+
+  test('more bytes than are free: known from the count, before the disk is full', async () => {
+    const unpacking = unpackTo(tmpfs('size=2m'), files(10, 300_000));
+    await expect(unpacking).rejects.toMatchObject({ class: 'too-large', message: expect.stringContaining('free') });
+  });
+
+  test('more inodes than are free, directories that nobody lists included', async () => {
+    const unpacking = unpackTo(tmpfs('size=20m,nr_inodes=100'), files(60, 1));
+    await expect(unpacking).rejects.toMatchObject({ class: 'too-large', message: expect.stringContaining('inodes') });
+  });
+
+  test('a disk that is full earlier, since small files take whole pages', async () => {
+    const unpacking = unpackTo(tmpfs('size=1m'), files(300, 1));
+    await expect(unpacking).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+      cause: { code: 'ENOSPC' },
+      hint: expect.stringContaining('gc'),
+    });
+  });
+});
