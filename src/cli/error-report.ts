@@ -62,6 +62,8 @@ function hintFor(error: unknown, verbose: boolean): string | undefined {
   const code = errorCode(error);
   if (code === 'EACCES' || code === 'EPERM')
     return 'Run as the user who owns the folder, or choose another one with --root.';
+  if (code === 'ENOTDIR' || code === 'EEXIST')
+    return 'Something else is where a folder has to be: move it away, or choose another folder with --root.';
   if (isSystemError(error)) return undefined;
   return verbose
     ? 'This is a bug in Lading. Please report it with the lines below.'

@@ -21,6 +21,8 @@ export interface PushedImage {
   /** `127.0.0.1:PORT/REPOSITORY:TAG` */
   readonly name: string;
   readonly manifest: Digest;
+  /** Bytes of the manifest. */
+  readonly manifestSize: number;
   readonly config: Digest;
   /** As the registry has them, bottom first. */
   readonly layers: readonly { readonly digest: Digest; readonly size: number }[];
@@ -43,7 +45,9 @@ export async function pushBusyboxImage(address: string, name: string, image: Bus
     });
     const remote = `${address}/${name}`;
     await skopeo('copy', '-q', '--dest-tls-verify=false', `oci:${layout}:latest`, `docker://${remote}`);
-    return { version, name: remote, ...digests, layers: layersOf(layout, digests.manifest) };
+    const manifest = readFileSync(path.join(layout, 'blobs/sha256', digestHex(digests.manifest)));
+    const { layers } = JSON.parse(manifest.toString()) as Pick<PushedImage, 'layers'>;
+    return { version, name: remote, ...digests, manifestSize: manifest.byteLength, layers };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -71,9 +75,4 @@ function upperLayer(folder: string, { version, files = {} }: BusyboxImage): Buff
     writeFileSync(path.join(folder, name), content);
   }
   return tarOfFolder(folder);
-}
-
-function layersOf(layout: string, manifest: Digest): PushedImage['layers'] {
-  const text = readFileSync(path.join(layout, 'blobs/sha256', digestHex(manifest)), 'utf8');
-  return (JSON.parse(text) as { layers: { digest: Digest; size: number }[] }).layers;
 }
