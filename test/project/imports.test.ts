@@ -24,8 +24,10 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
 
 /** Packages that only one folder may use, so that a replacement touches one place. */
 const packageHomes: Readonly<Record<string, string>> = {
+  bcryptjs: 'distribution',
   koffi: 'lib',
   undici: 'registry',
+  'smol-toml': 'registry',
   yaml: 'agent cli',
   commander: 'cli',
   'log-update': 'cli',
