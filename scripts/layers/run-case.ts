@@ -3,11 +3,12 @@ import { dirname, join } from 'node:path';
 import { errorCode } from '../../src/lib/errors.ts';
 import type { LayerFacts } from '../../src/lib/layer-facts.ts';
 import { mountOverlay, type OverlaySupport, unmount } from '../../src/lib/overlay.ts';
-import { chainIds, digestOf, parseDigest, parseImageConfig } from '../../src/oci/index.ts';
+import { chainIds, digestAlgorithm, digestOf, parseDigest, parseImageConfig } from '../../src/oci/index.ts';
 import {
   buildFixUp,
   layerCompression,
   lowerDirectories,
+  maxLayers,
   type UnpackPool,
   verifyLayer,
 } from '../../src/unpack/index.ts';
@@ -104,17 +105,18 @@ class ImageError extends Error {
 
 /** What a pull checks before anything is unpacked: media types, blobs (V1), image config (V3). */
 function checkImage({ layers, configDiffIDs, chainIDs }: CorpusCase, corpusDir: string): void {
+  if (layers.length > maxLayers) throw new ImageError('too-large', `${layers.length} layers`);
   for (const { mediaType } of layers) layerCompression(mediaType);
   for (const { blob, digest, size } of layers) {
     const bytes = readFileSync(join(corpusDir, blob));
-    if (bytes.byteLength !== size || digestOf(bytes) !== digest) {
+    if (bytes.byteLength !== size || digestOf(bytes, digestAlgorithm(parseDigest(digest))) !== digest) {
       throw new ImageError('digest-mismatch', `${blob} is not the blob that the manifest states`);
     }
   }
   const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: configDiffIDs } };
   const { diffIds } = parseImageConfig(Buffer.from(JSON.stringify(config))).rootfs;
-  if (diffIds.length !== layers.length) {
-    throw new ImageError('bad-config', `${diffIds.length} diffIDs for ${layers.length} layers`);
+  if (diffIds.length !== layers.length || diffIds.some((diffId) => digestAlgorithm(diffId) !== 'sha256')) {
+    throw new ImageError('bad-config', `diffIDs ${diffIds.join(', ')} for ${layers.length} layers`);
   }
   const chain = chainIds(diffIds);
   if (chain.join() !== chainIDs.join()) throw new ImageError('chain-id', `chainIDs are ${chain.join()}`);
