@@ -1,6 +1,6 @@
 /** Finds the image that a text of a CRI request means: an id, the beginning of one, or any form of reference. */
 import { CriError } from '../cri/index.ts';
-import { formatReference, parseReference, pullReference, type Reference, repositoryName } from '../oci/index.ts';
+import { formatReference, parseReference, pullReference, type Reference } from '../oci/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
 
 /** @throws CriError `UNKNOWN` when the text is the beginning of several ids */
@@ -9,29 +9,23 @@ export function findImage(store: Store, text: string): ImageRecord | undefined {
 }
 
 /**
- * Tags that mean the image now, and its digests in every repository that it came from: an image that lost its tag keeps
- * its repository digest until it is removed.
+ * Tags that mean the image now, and its digests in every repository that it came from: each pull names the digest too,
+ * so that an image that lost its tag keeps its repository digest until it is removed.
  * @see cri.md 2
  */
 export function namesOfImage(store: Store, image: ImageRecord): { repoTags: string[]; repoDigests: string[] } {
-  const repoTags: string[] = [];
-  const repoDigests = new Set<string>();
-  for (const { name, digest, until } of store.names.meaningsOf(image.id, image.createdAt)) {
-    const reference = parseReference(name);
-    if (until === undefined && reference.digest === undefined) repoTags.push(name);
-    repoDigests.add(`${repositoryName(reference)}@${digest}`);
-  }
-  return { repoTags, repoDigests: [...repoDigests] };
+  const names = store.names
+    .list()
+    .filter(({ imageId }) => imageId === image.id)
+    .map(({ name }) => name);
+  const hasDigest = (name: string) => parseReference(name).digest !== undefined;
+  return { repoTags: names.filter((name) => !hasDigest(name)), repoDigests: names.filter(hasDigest) };
 }
 
 function byName(store: Store, text: string): ImageRecord | undefined {
   const reference = tryParse(text);
-  if (!reference) return undefined;
-  const named = store.names.get(formatReference(reference));
-  if (named) return store.images.get(named.imageId);
-  if (reference.digest === undefined) return undefined;
-  const wanted = `${repositoryName(reference)}@${reference.digest}`;
-  return store.images.list().find((image) => namesOfImage(store, image).repoDigests.includes(wanted));
+  const named = reference && store.names.get(formatReference(reference));
+  return named && store.images.get(named.imageId);
 }
 
 function byId(store: Store, text: string): ImageRecord | undefined {

@@ -10,7 +10,7 @@ import {
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseImageConfig, parseReference, pullReference, type Reference } from '../oci/index.ts';
-import { executePull, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
+import { executePull, isImageComplete, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
 import { type Credential, RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
 import { findImage, namesOfImage } from './image-lookup.ts';
@@ -35,10 +35,12 @@ export class EngineImageService implements ImageService {
   }
 
   async listImages(filter?: { image?: ImageSpec }): Promise<Image[]> {
-    const { store } = this.#deps;
-    if (!filter?.image?.image) return Promise.all(store.images.list().map((image) => this.#describe(image)));
-    const found = findImage(store, filter.image.image);
-    return found ? [await this.#describe(found)] : [];
+    if (filter?.image?.image) {
+      const image = await this.imageStatus(filter.image);
+      return image ? [image] : [];
+    }
+    const images = await Promise.all(this.#deps.store.images.list().map((image) => this.#describe(image)));
+    return images.filter((image) => image !== undefined);
   }
 
   async imageStatus(image: ImageSpec): Promise<Image | undefined> {
@@ -68,7 +70,6 @@ export class EngineImageService implements ImageService {
     const { store } = this.#deps;
     const found = findImage(store, image.image);
     if (!found) return;
-    for (const record of store.names.list()) if (record.imageId === found.id) store.names.remove(record.name);
     store.images.remove(found.id);
     await store.collectGarbage();
   }
@@ -102,8 +103,10 @@ export class EngineImageService implements ImageService {
     });
   }
 
-  async #describe(image: ImageRecord): Promise<Image> {
+  /** Undefined for an image that is not complete: to the kubelet it is not there, and the next pull completes it. */
+  async #describe(image: ImageRecord): Promise<Image | undefined> {
     const { store } = this.#deps;
+    if (!(await isImageComplete(store, image))) return undefined;
     const config = parseImageConfig(await store.blobs.read(image.id, { maxBytes: maxConfigBytes }));
     const [user = ''] = (config.config.User ?? '').split(':');
     const numeric = /^\d+$/.test(user);

@@ -63,14 +63,6 @@ export class Names {
     return this.#database.all<Row>('SELECT * FROM names WHERE name = ? ORDER BY id DESC', name).map(meaningOf);
   }
 
-  /** Every meaning that any name has had since `since` (ISO 8601) and that led to the image; oldest first. */
-  meaningsOf(imageId: Digest, since: string): (NameMeaning & { readonly name: string })[] {
-    const sql = 'SELECT * FROM names WHERE image_id = ? AND first_ms >= ? ORDER BY id';
-    return this.#database
-      .all<Row>(sql, imageId, Date.parse(since))
-      .map((row) => ({ name: row.name, ...meaningOf(row) }));
-  }
-
   /** Lets a name mean `target` from now on. The meaning that it had becomes history; the same meaning counts as seen again. */
   set(name: string, meaning: { target: Descriptor; imageId: Digest }): void {
     const { target, imageId } = meaning;
