@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Limiter } from '../src/lib/limiter.ts';
 import { probeOverlay } from '../src/lib/overlay.ts';
+import { reexecInUserNamespace, userNamespaceSupport } from '../src/runtime/index.ts';
 import { UnpackPool } from '../src/unpack/index.ts';
 import { type Corpus, readCorpus } from './layers/corpus.ts';
 import { missingNeeds } from './layers/host-needs.ts';
@@ -24,6 +25,19 @@ async function main(dir: string): Promise<number> {
   } catch (error) {
     return wrongUsage((error as Error).message);
   }
+  return process.getuid?.() === 0 ? await runAsRoot(corpus) : await runAsUser(corpus);
+}
+
+/** Owners and mounts need root, or a user namespace to be root of. */
+async function runAsUser({ dir, cases }: Corpus): Promise<number> {
+  const support = userNamespaceSupport();
+  if (support.ok) return reexecInUserNamespace([fileURLToPath(import.meta.url), dir]);
+  console.log(`Nothing can be run: ${support.reason}. ${support.hint}`);
+  console.log(`0 passed, 0 failed, ${cases.length} skipped`);
+  return 0;
+}
+
+async function runAsRoot(corpus: Corpus): Promise<number> {
   const scratchDir = mkdtempSync(join(tmpdir(), 'lading-layers-'));
   const pool = new UnpackPool({ workers: parallel });
   try {

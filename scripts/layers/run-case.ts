@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../src/lib/errors.ts';
 import type { LayerFacts } from '../../src/lib/layer-facts.ts';
@@ -176,7 +177,7 @@ async function unpackLayers(
 
 /** Names that mark attempts to leave the root, where such an attempt would have put them. */
 function strayFiles(scratch: string): string[] {
-  const places = ['/', '/etc', '/tmp', process.cwd(), scratch, dirname(scratch), ...ways(scratch)];
+  const places = ['/', '/etc', tmpdir(), process.cwd(), scratch, dirname(scratch), ...ways(scratch)];
   return places.flatMap((place) =>
     readdirSync(place)
       .filter((name) => name.startsWith('lading-canary'))

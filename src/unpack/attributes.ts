@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { LadingError } from '../lib/errors.ts';
 import { encodeTimes, lsetxattr } from '../lib/libc.ts';
@@ -61,11 +61,13 @@ export function timesBuffer({ sec, nsec }: Timestamp): Buffer {
   return encoded;
 }
 
-/** True in a user namespace: ids may be unmapped there, and `security.*` may be refused. */
+/** The kernel gives the first user namespace this inode always (PROC_USER_INIT_INO). */
+const initialUserNamespace = 'user:[4026531837]';
+
+/** True in a user namespace, whatever its maps: ids may be unmapped there, and `security.*` may be refused. */
 export function inUserNamespace(): boolean {
   try {
-    const [inside, outside, count] = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/);
-    return !(inside === '0' && outside === '0' && count === '4294967295');
+    return readlinkSync('/proc/self/ns/user') !== initialUserNamespace;
   } catch {
     return false;
   }
