@@ -68,7 +68,8 @@ function cleanEnvironment() {
   );
 }
 
-function cacheDirectory() {
+/** Where what is fetched or compiled once is kept for this user. */
+export function cacheDirectory() {
   const base =
     process.env.XDG_CACHE_HOME ||
     (process.env.HOME || homedir() ? join(process.env.HOME || homedir(), '.cache') : undefined);

@@ -31,7 +31,9 @@ async function runPods(
 ): Promise<number> {
   const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
   for (const { name, reason } of rejected) screen.note(`${name} is not used: ${reason}`);
-  for (const text of [...warnings, ...runtime.limitations, ...pods.flatMap((pod) => pod.warnings)]) screen.warn(text);
+  // Warnings speak of what pods may ask for, and none of these does.
+  if (cli.verbose) for (const text of warnings) screen.note(text);
+  for (const text of [...runtime.limitations, ...pods.flatMap((pod) => pod.warnings)]) screen.warn(text);
 
   const firstStarts = new FirstStarts();
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));

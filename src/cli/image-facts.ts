@@ -3,7 +3,7 @@ import { findImage } from '../engine/image-lookup.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
 import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
-import { isImageComplete, type PullDependencies, planPull } from '../pull/index.ts';
+import { isImageComplete, isLayerHere, type PullDependencies, planPull } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
 
@@ -27,7 +27,8 @@ async function localFacts(store: Store, reference: Reference): Promise<NodeImage
   const name = formatReference(reference);
   const image = findImage(store, name);
   if (!image) return undefined;
-  const layersUnpacked = image.layers.filter(({ diffId }) => store.layers.has(diffId)).length;
+  const layersHere = await Promise.all(image.layers.map((layer) => isLayerHere(store, layer)));
+  const layersUnpacked = layersHere.filter(Boolean).length;
   // Its documents are lost: that counts as absent too.
   if (layersUnpacked === image.layers.length && !(await isImageComplete(store, image))) return undefined;
   const record = store.names.get(name);

@@ -13,6 +13,8 @@ import { UnpackPool } from '../unpack/index.ts';
 export interface NodeOptions {
   /** The directory that is the node. */
   readonly root: string;
+  /** False where containers cannot run: images are kept as they come. */
+  readonly unpacks?: boolean;
   readonly registry?: RegistryClientOptions;
 }
 
@@ -26,7 +28,8 @@ export interface Node {
 
 /** A node that can pull, list and remove images. */
 export async function openNode(options: NodeOptions): Promise<Node> {
-  const store = await openStore(options.root);
+  const { root, unpacks } = options;
+  const store = await openStore(root, unpacks === undefined ? {} : { unpacks });
   const registry = new RegistryClient(options.registry);
   const unpack = new UnpackPool({});
   const deps = { store, registry, unpack };

@@ -2,10 +2,10 @@
 import { constants } from 'node:os';
 import { styleText } from 'node:util';
 import { Command } from 'commander';
+import { packageVersion } from '../lib/package-version.ts';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
 import { exitCodes, reportError } from './error-report.ts';
-import { packageVersion } from '../lib/package-version.ts';
 import { resolveSettings, rootVariable } from './settings.ts';
 
 export interface ProgramContext {
@@ -101,7 +101,9 @@ function withHelpOption(args: readonly string[]): readonly string[] {
  */
 async function enterUserNamespace(command: Command, cli: Cli): Promise<void> {
   if (process.platform !== 'linux' || process.geteuid?.() === 0 || !handlesLayers(command)) return;
-  const { reexecInUserNamespace } = await import('../runtime/user-namespace.ts');
+  const { reexecInUserNamespace, userNamespaceSupport } = await import('../runtime/user-namespace.ts');
+  // The demo has something to tell without containers.
+  if (command.name() === 'demo' && !userNamespaceSupport().ok) return;
   // Root of the namespace would have another default.
   process.env[rootVariable] = cli.settings.root;
   const letTheOtherDecide = () => cli.onSecondInterrupt(letTheOtherDecide);

@@ -5,7 +5,7 @@
 import type { ContainerConfig } from '../cri/index.ts';
 import { CriError } from '../cri/index.ts';
 import type { ImageConfig } from '../oci/index.ts';
-import { defaultCapabilities, type ProcessSpec, resolveUser } from '../runtime/index.ts';
+import { allCapabilities, defaultCapabilities, type ProcessSpec, resolveUser } from '../runtime/index.ts';
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -69,13 +69,15 @@ function userText(security: NonNullable<ContainerConfig['linux']['securityContex
   return group === undefined ? String(user) : `${user}:${group}`;
 }
 
+/** Dropping single names wins over adding ALL; dropping ALL leaves what is added by name. @see cri.md 5 */
 function capabilities(
   change: { addCapabilities?: readonly string[]; dropCapabilities?: readonly string[] } | undefined,
 ): string[] {
   const dropped = new Set((change?.dropCapabilities ?? []).map(capabilityName));
-  const kept = dropped.has('CAP_ALL') ? [] : defaultCapabilities.filter((name) => !dropped.has(name));
-  const added = (change?.addCapabilities ?? []).map(capabilityName).filter((name) => !dropped.has(name));
-  return [...new Set([...kept, ...added])];
+  const named = (change?.addCapabilities ?? []).map(capabilityName);
+  const added = named.includes('CAP_ALL') ? allCapabilities : named;
+  const kept = dropped.has('CAP_ALL') ? [] : defaultCapabilities;
+  return [...new Set([...kept, ...added])].filter((name) => !dropped.has(name));
 }
 
 function capabilityName(name: string): string {

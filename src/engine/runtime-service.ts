@@ -14,6 +14,8 @@ import { findImage, namesOfImage } from './image-lookup.ts';
 import { recoverContainers, writeOwner } from './recovery.ts';
 import { mountRootfs, removeRootfs } from './rootfs.ts';
 
+/** Linux takes 64 with the final NUL; the kubelet cuts as well. */
+const maxHostnameBytes = 63;
 const maxConfigBytes = 8 * 1024 * 1024;
 
 interface Sandbox {
@@ -317,7 +319,7 @@ function sandboxMounts(sandboxDirectory: string, mounts: readonly cri.Mount[]) {
 
 /** A pod that asks for none uses the node's network, and has the node's name. */
 function hostnameOf({ hostname }: cri.PodSandboxConfig): string {
-  return hostname || nodeHostname();
+  return (hostname || nodeHostname()).slice(0, maxHostnameBytes);
 }
 
 function bindMount(mount: cri.Mount) {

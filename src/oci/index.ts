@@ -27,6 +27,7 @@ export {
 } from './media-types.ts';
 export {
   armVariant,
+  containerPlatform,
   formatPlatform,
   hostPlatform,
   normalizePlatform,

@@ -37,6 +37,11 @@ export function hostPlatform(): Platform {
   });
 }
 
+/** What containers on this machine run: Linux, also where the machine itself runs something else. */
+export function containerPlatform(): Platform {
+  return { ...hostPlatform(), os: 'linux' };
+}
+
 /** Replaces aliases and spells variants in one way: `x86_64` is `amd64`, `arm` is `arm/v7`. @see registry.md 7.1 */
 export function normalizePlatform(platform: Platform): Platform {
   const features = [...new Set(platform['os.features'] ?? [])].sort();

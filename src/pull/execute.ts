@@ -62,11 +62,8 @@ export async function executePull(
   try {
     requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
     const fetched = await fetchAll(deps, plan, options);
-    await ensureFixUp(
-      store,
-      plan.layers.map(({ diffId }) => diffId),
-      options,
-    );
+    const diffIds = plan.layers.map(({ diffId }) => diffId);
+    if (store.unpacks) await ensureFixUp(store, diffIds, options);
     options.signal?.throwIfAborted();
     store.images.publish(await imageOf(store, plan), names);
     options.onProgress?.({ image: imageId, state: 'published' });

@@ -7,7 +7,7 @@
 export type { PullDependencies, PullOptions } from './dependencies.ts';
 export type { ImageDocument } from './documents.ts';
 export { type ExecuteOptions, executePull, type PullResult } from './execute.ts';
-export { isImageComplete } from './image-complete.ts';
+export { isImageComplete, isLayerHere } from './image-complete.ts';
 export { type LayerPlan, type PlanOptions, type PullPlan, planPull } from './plan.ts';
 export type { ImageProgress, LayerProgress, PullProgress } from './progress.ts';
 export { layerDeviations, repairHooks } from './repair.ts';

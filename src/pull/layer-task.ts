@@ -1,6 +1,7 @@
 import type { Descriptor, Digest } from '../oci/index.ts';
 import { type BlobTask, ensureBlob } from './blob-task.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
+import { isLayerHere } from './image-complete.ts';
 import type { LayerProgress } from './progress.ts';
 
 /** A layer that has to be on this node, unpacked. */
@@ -10,20 +11,20 @@ export interface LayerTask extends BlobTask {
 }
 
 /**
- * Fetches a layer's blob if it is not stored, unpacks it and publishes it.
+ * Fetches a layer's blob if it is not stored; where the node unpacks, unpacks it and publishes it.
  * @returns bytes that came over the network
  */
 export async function ensureLayer(deps: PullDependencies, task: LayerTask): Promise<number> {
-  const { descriptor, diffId } = task;
+  const { descriptor } = task;
   const emit = (state: LayerProgress['state'], bytes: number) =>
     task.emit({ layer: descriptor.digest, size: descriptor.size, state, bytes });
-  if (deps.store.layers.has(diffId)) {
+  if (await isLayerHere(deps.store, task)) {
     emit('exists', descriptor.size);
     return 0;
   }
   emit('waiting', 0);
   const fetched = await ensureBlob(deps, task, emit);
-  await unpackLayer(deps, task, (bytes) => emit('unpacking', bytes));
+  if (deps.store.unpacks) await unpackLayer(deps, task, (bytes) => emit('unpacking', bytes));
   emit('done', descriptor.size);
   return fetched;
 }

@@ -1,12 +1,12 @@
 import { LadingError } from '../lib/errors.ts';
 import {
+  containerPlatform,
   type Descriptor,
   type Digest,
   digestAlgorithm,
   digestHex,
   formatPlatform,
   formatReference,
-  hostPlatform,
   type ImageConfig,
   type ImageManifest,
   isImageConfigType,
@@ -60,7 +60,7 @@ export interface PullPlan {
 }
 
 export interface PlanOptions extends PullOptions {
-  /** What the image has to run on; this machine unless given. */
+  /** What the image has to run on; what containers on this machine run unless given. */
   readonly platform?: Platform | undefined;
 }
 
@@ -88,7 +88,7 @@ export async function planPull(
 
   const documents = new ImageDocuments(deps, reference, options);
   if (content) documents.add(target.digest, content);
-  const platform = options.platform ?? hostPlatform();
+  const platform = options.platform ?? containerPlatform();
   const chosen = await chooseManifest(documents, target, platform);
   const { manifest } = chosen;
   requireImage(manifest, target);

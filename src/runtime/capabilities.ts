@@ -51,6 +51,8 @@ const names = [
 
 export type Capability = (typeof names)[number];
 
+export const allCapabilities: readonly Capability[] = names;
+
 /** What a container gets unless the pod says otherwise: the set that Docker and containerd give. */
 export const defaultCapabilities: readonly Capability[] = [
   'CAP_AUDIT_WRITE',

@@ -4,7 +4,7 @@
  * a container, that the output of a container is in its log when it has ended, and that nothing stays after `cleanUp`.
  * It never pulls, mounts an image, makes a network (a container has the node's), or decides what runs.
  */
-export { type Capability, defaultCapabilities } from './capabilities.ts';
+export { allCapabilities, type Capability, defaultCapabilities } from './capabilities.ts';
 export type {
   ContainerExit,
   ContainerRuntime,

@@ -11,7 +11,15 @@ const systemFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/b
 
 /** Path of a program on `PATH` or in the usual folders of the system, undefined if it is in none. */
 export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter).filter(Boolean), ...systemFolders];
+  return findOnPath(name) ?? findIn(systemFolders, name);
+}
+
+/** Path of a program on `PATH`: for what the user chooses by what is there, such as an OCI runtime. */
+export function findOnPath(name: string): string | undefined {
+  return findIn((process.env.PATH ?? '').split(delimiter).filter(Boolean), name);
+}
+
+function findIn(folders: readonly string[], name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find(isProgram);
 }
 

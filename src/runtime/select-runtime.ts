@@ -4,7 +4,7 @@ import { LadingError } from '../lib/errors.ts';
 import type { ContainerRuntime, RuntimeChoice } from './container.ts';
 import { EmbeddedRuntime } from './embedded/embedded-runtime.ts';
 import { type HostFacts, hostFacts } from './host-facts.ts';
-import { findProgram, outputOf } from './installed-programs.ts';
+import { findOnPath, findProgram, outputOf } from './installed-programs.ts';
 import { type OciFeatures, OciRuntime } from './oci-runtime.ts';
 import { type OomScoreLimits, probeOomScore } from './oom-score.ts';
 import { tryRuntime } from './trial.ts';
@@ -85,8 +85,11 @@ function checkPlatform(): void {
 
 /** The runtime, or why it does not work. */
 async function tryOci(name: 'runc' | 'crun', context: Context): Promise<OciRuntime | string> {
-  const path = findProgram(name);
-  if (!path) return 'it is not installed';
+  const path = findOnPath(name);
+  if (!path) {
+    const elsewhere = findProgram(name);
+    return elsewhere ? `it is in ${elsewhere}, which is not on PATH` : 'it is not installed';
+  }
   const { host, oomScore } = context;
   const stateDir = join(context.stateDir, name);
   const make = (version: string, features: OciFeatures) =>

@@ -104,7 +104,12 @@ class Check {
     const images = this.#store.images.list();
     for (const image of images) {
       for (const { diffId } of image.layers) {
-        if (this.#store.layers.has(diffId) || this.findings.some(({ subject }) => subject === diffId)) continue;
+        if (
+          !this.#store.unpacks ||
+          this.#store.layers.has(diffId) ||
+          this.findings.some(({ subject }) => subject === diffId)
+        )
+          continue;
         await this.#layer(diffId, `is not unpacked, and image ${image.id} needs it`);
       }
     }

@@ -1,9 +1,9 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { pathToFileURL } from 'node:url';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { diskError } from './disk.ts';
+import { openForReading } from './open-for-reading.ts';
 import type { Reserve } from './reserve.ts';
 import { migrations } from './schema.ts';
 
@@ -50,7 +50,7 @@ export class Database {
   static openReadOnly(path: string): Database {
     return guarded(path, 'open', () => {
       if (existsSync(path)) {
-        const database = new Database(path, openForReading(path));
+        const database = new Database(path, openForReading(path, { timeout: busyTimeoutMs }));
         database.#refuseNewer();
         if (database.#version() > 0) return database;
         database.close();
@@ -172,28 +172,11 @@ export class Database {
   }
 }
 
-function openForReading(path: string): DatabaseSync {
-  try {
-    const sqlite = new DatabaseSync(path, { readOnly: true, timeout: busyTimeoutMs });
-    sqlite.prepare('PRAGMA schema_version').get();
-    return sqlite;
-  } catch (error) {
-    const { errcode = 0 } = error as { errcode?: number };
-    if (!cannotMakeWal.has(errcode & 0xff)) throw error;
-    const url = pathToFileURL(path);
-    url.search = 'immutable=1';
-    return new DatabaseSync(url, { readOnly: true });
-  }
-}
-
-/** SQLITE_READONLY, SQLITE_CANTOPEN: the files beside a database in WAL mode cannot be made on a read-only disk. */
-const cannotMakeWal = new Set([8, 14]);
-
 /** Result codes of SQLite that say the same as an error of the file system. @see https://sqlite.org/rescode.html */
-const diskCodes: Readonly<Record<number, string>> = { 3: 'EACCES', 8: 'EROFS', 10: 'EIO', 13: 'ENOSPC' };
+const diskCodes: Readonly<Record<number, string>> = { 3: 'EACCES', 10: 'EIO', 13: 'ENOSPC' };
 
-/** SQLITE_CANTOPEN does not say why: what the folder answers to a wish to write is the reason. */
-function reasonNotToOpen(path: string): string {
+/** SQLITE_READONLY and SQLITE_CANTOPEN do not say why: what the folder answers to a wish to write is the reason. */
+function reasonNotToWrite(path: string): string {
   try {
     accessSync(dirname(path), constants.W_OK);
     return 'EACCES';
@@ -208,7 +191,7 @@ function guarded<T>(path: string, verb: string, work: () => T): T {
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'ERR_SQLITE_ERROR') throw error;
     const result = (error as { errcode: number }).errcode & 0xff;
-    const code = result === 14 ? reasonNotToOpen(path) : diskCodes[result];
+    const code = result === 8 || result === 14 ? reasonNotToWrite(path) : diskCodes[result];
     if (code !== undefined)
       throw diskError(Object.assign(error as Error, { code }), `${verb} the database`, dirname(path));
     if (result === 5 || result === 6) {

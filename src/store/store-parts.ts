@@ -10,6 +10,7 @@ import type { Trash } from './trash.ts';
 /** What the jobs over a whole store work on. */
 export interface StoreParts {
   readonly root: string;
+  readonly unpacks: boolean;
   readonly blobs: BlobStore;
   readonly names: Names;
   readonly images: Images;

@@ -23,6 +23,8 @@ import { Trash } from './trash.ts';
 export interface StoreOptions {
   /** Creates and changes nothing; a root that does not exist is an empty store. */
   readonly readOnly?: boolean;
+  /** Whether images of this node are unpacked; by default where Linux is. Elsewhere nothing can run and blobs are all. */
+  readonly unpacks?: boolean;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -31,6 +33,7 @@ export interface StoreOptions {
 export class Store implements StoreParts {
   readonly root: string;
   readonly readOnly: boolean;
+  readonly unpacks: boolean;
   readonly blobs: BlobStore;
   readonly names: Names;
   readonly images: Images;
@@ -43,10 +46,11 @@ export class Store implements StoreParts {
   readonly #reserve: Reserve;
   readonly #overlay: OverlayMemory;
 
-  constructor(root: string, database: Database, options: { readOnly: boolean; now: () => number; reserve: Reserve }) {
+  constructor(root: string, database: Database, options: StoreOptions & { now: () => number; reserve: Reserve }) {
     const { now } = options;
     this.root = root;
-    this.readOnly = options.readOnly;
+    this.readOnly = options.readOnly ?? false;
+    this.unpacks = options.unpacks ?? process.platform === 'linux';
     this.now = now;
     this.database = database;
     this.#reserve = options.reserve;
@@ -99,14 +103,14 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const reserve = new Reserve(root);
   const databaseFile = join(root, 'lading.db');
   if (options.readOnly) {
-    return new Store(root, Database.openReadOnly(databaseFile), { readOnly: true, now, reserve });
+    return new Store(root, Database.openReadOnly(databaseFile), { ...options, now, reserve });
   }
   try {
     await makeFolder(root);
     const lock = await lockFolder(root);
     let store: Store | undefined;
     try {
-      store = new Store(root, Database.open(databaseFile, reserve), { readOnly: false, now, reserve });
+      store = new Store(root, Database.open(databaseFile, reserve), { ...options, now, reserve });
       await recover(store);
       await reserve.keep();
       return store;

@@ -25,15 +25,21 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function check(cli: Cli, { repair = false, quick = false, output }: CheckCommandOptions): Promise<void> {
-  const [{ openStore }, { repairHooks }, { RegistryClient }, { UnpackPool }, { requestLog }, { LadingError }] =
-    await Promise.all([
-      import('../../store/index.ts'),
-      import('../../pull/index.ts'),
-      import('../../registry/index.ts'),
-      import('../../unpack/index.ts'),
-      import('../request-log.ts'),
-      import('../../lib/errors.ts'),
-    ]);
+  const [
+    { openStore },
+    { layerDeviations, repairHooks },
+    { RegistryClient },
+    { UnpackPool },
+    { requestLog },
+    { LadingError },
+  ] = await Promise.all([
+    import('../../store/index.ts'),
+    import('../../pull/index.ts'),
+    import('../../registry/index.ts'),
+    import('../../unpack/index.ts'),
+    import('../request-log.ts'),
+    import('../../lib/errors.ts'),
+  ]);
   const { signal } = cli;
   const store = await openStore(cli.settings.root, { readOnly: !repair });
   const registry = new RegistryClient(requestLog(cli));
@@ -41,7 +47,7 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
   try {
     const report = await store.check({
       depth: quick ? 'quick' : 'full',
-      verifyLayer: deviationsOf,
+      verifyLayer: layerDeviations,
       ...(repair && { repair: repairHooks({ store, registry, unpack }, { signal }) }),
       signal,
     });
@@ -57,15 +63,6 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
     await registry.close();
     store.close();
   }
-}
-
-async function deviationsOf({ dir, entriesFile }: { dir: string; entriesFile: string }): Promise<string[]> {
-  const { verifyLayer } = await import('../../unpack/index.ts');
-  const deviations: string[] = [];
-  for await (const { path, problem } of verifyLayer(dir, entriesFile, { content: true })) {
-    deviations.push(`${Buffer.from(path, 'latin1').toString()}: ${problem}`);
-  }
-  return deviations;
 }
 
 async function printReport(cli: Cli, { findings, steps }: CheckReport): Promise<void> {

@@ -1,8 +1,8 @@
 import { release } from 'node:os';
 import type { Command } from 'commander';
+import { packageVersion } from '../../lib/package-version.ts';
 import { addExamples, type Cli } from '../cli.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
-import { packageVersion } from '../../lib/package-version.ts';
 
 export function define(command: Command, cli: Cli): void {
   command.addOption(documentFormatOption()).action(({ output }: { output?: DocumentFormat }) => version(cli, output));

@@ -4,6 +4,7 @@ import { LadingError } from '../../lib/errors.ts';
 import type { PullPolicy } from '../../policy/index.ts';
 import type { ContainerRuntime } from '../../runtime/index.ts';
 import { type Node, openNode, type PodNode, startAgent } from '../node.ts';
+import { noContainers } from './no-containers.ts';
 
 export interface DemoPod {
   readonly name: string;
@@ -44,31 +45,39 @@ export class DemoNode {
   readonly root: string;
   readonly #node: Node;
   readonly #traffic: Traffic;
+  readonly #runs: boolean;
   readonly #workers = new Map<string, PodWorker>();
   readonly #pending = new Map<string, PendingStart>();
   #pods: PodNode | undefined;
 
-  private constructor(name: string, root: string, node: Node, traffic: Traffic) {
+  private constructor(name: string, root: string, node: Node, { traffic, runs }: { traffic: Traffic; runs: boolean }) {
     this.name = name;
     this.root = root;
     this.#node = node;
     this.#traffic = traffic;
+    this.#runs = runs;
   }
 
-  static async open(name: string, root: string, runtime: ContainerRuntime): Promise<DemoNode> {
+  /** @param runtime undefined where containers cannot run: then every start ends before the container's process */
+  static async open(name: string, root: string, runtime: ContainerRuntime | undefined): Promise<DemoNode> {
     const traffic: Traffic = { requests: 0, bytes: 0 };
     const onRequest = ({ bytes }: { bytes: number }) => {
       traffic.requests += 1;
       traffic.bytes += bytes;
     };
-    const node = await openNode({ root, registry: { onRequest } });
-    const demoNode = new DemoNode(name, root, node, traffic);
-    demoNode.#pods = await startAgent(node, runtime, {
-      onDecision: (decision) => demoNode.#decided(decision),
-      onOutput: ({ pod, line }) => demoNode.#ended(pod, line),
-      onEvent: (event) => demoNode.#failed(event),
-    });
-    return demoNode;
+    const node = await openNode({ root, unpacks: runtime !== undefined, registry: { onRequest } });
+    const demoNode = new DemoNode(name, root, node, { traffic, runs: runtime !== undefined });
+    try {
+      demoNode.#pods = await startAgent(node, runtime ?? noContainers, {
+        onDecision: (decision) => demoNode.#decided(decision),
+        onOutput: ({ pod, line }) => demoNode.#ended(pod, line),
+        onEvent: (event) => demoNode.#failed(event),
+      });
+      return demoNode;
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
   }
 
   get pods(): readonly string[] {
@@ -85,7 +94,12 @@ export class DemoNode {
   /** The container's process ends, and its restart policy starts it again. */
   async restart(podName: string): Promise<Start> {
     const worker = this.#workers.get(podName)!;
-    return this.#measure(podName, worker.pod.metadata.uid, () => worker.restartContainer(containerName));
+    const { uid } = worker.pod.metadata;
+    if (this.#runs) return this.#measure(podName, uid, () => worker.restartContainer(containerName));
+    await this.delete(podName);
+    return this.#measure(podName, uid, async () => {
+      this.#workers.set(podName, this.#pods!.agent.startPod(worker.pod));
+    });
   }
 
   async delete(podName: string): Promise<void> {
@@ -142,6 +156,7 @@ export class DemoNode {
     if (!pending) return;
     pending.decision = decision;
     if (decision.error !== undefined) pending.ended({ decision, printed: `nothing: ${decision.error}` });
+    else if (!this.#runs) pending.ended({ decision, printed: 'nothing: not started' });
   }
 
   #ended(pod: Pod, printed: string): void {

@@ -12,7 +12,6 @@ import { humanSize, shortDigest } from '../human.ts';
 import { chooseRuntime } from '../node.ts';
 import { formatTable } from '../output.ts';
 import type { Start } from './demo-node.ts';
-import { noContainers } from './no-containers.ts';
 import { answer, setStage } from './story.ts';
 
 export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Promise<void> {
@@ -41,7 +40,7 @@ export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Pro
   }
 }
 
-async function runtimeFor({ stdout, stderr }: Cli, folder: string): Promise<ContainerRuntime> {
+async function runtimeFor({ stdout, stderr }: Cli, folder: string): Promise<ContainerRuntime | undefined> {
   try {
     const { runtime, rejected } = await chooseRuntime(folder);
     const others = rejected.map(({ name, reason }) => ` (${name} is not used: ${reason})`).join('');
@@ -49,8 +48,8 @@ async function runtimeFor({ stdout, stderr }: Cli, folder: string): Promise<Cont
     for (const limitation of runtime.limitations) stdout.write(`  ${limitation}\n`);
     return runtime;
   } catch (error) {
-    stderr.write(`Containers cannot run here, so the story goes up to their start: ${errorMessage(error)}\n`);
-    return noContainers(errorMessage(error));
+    stderr.write(`The story goes up to the start of the containers: ${errorMessage(error)}\n`);
+    return undefined;
   }
 }
 

@@ -28,11 +28,14 @@ const policies = ['IfNotPresent', 'Never', 'Always'] as const;
  * Starts the registry and both nodes below `folder` and brings them to where the story begins: `worker-2` ran `latest`
  * when that still meant 1.0.0, `worker-1` has nothing.
  */
-export async function setStage(folder: string, runtime: ContainerRuntime): Promise<Stage> {
+export async function setStage(folder: string, runtime: ContainerRuntime | undefined): Promise<Stage> {
+  await using parts = new AsyncDisposableStack();
   const registryRoot = join(folder, 'registry');
   let registry = await startRegistry({ root: registryRoot });
+  parts.defer(() => registry.close());
   const { address, port } = registry;
   const publisher = new RegistryClient();
+  parts.defer(() => publisher.close());
   const name = `${address}/${repository}`;
   const digests = new Map<string, string>();
   const push = async (version: string, ...tags: string[]) => {
@@ -41,8 +44,13 @@ export async function setStage(folder: string, runtime: ContainerRuntime): Promi
     for (const tag of tags) await pushDemoImage(publisher, parseReference(`${name}:${tag}`), image);
   };
   await push('1.0.0', '1.0.0', 'latest');
-  const worker1 = await DemoNode.open('worker-1', join(folder, 'worker-1'), runtime);
-  const worker2 = await DemoNode.open('worker-2', join(folder, 'worker-2'), runtime);
+  const openWorker = async (worker: string) => {
+    const node = await DemoNode.open(worker, join(folder, worker), runtime);
+    parts.defer(() => node.close());
+    return node;
+  };
+  const worker1 = await openWorker('worker-1');
+  const worker2 = await openWorker('worker-2');
   await worker2.pull(`${name}:latest`);
   await push('1.1.0', '1.1.0', 'latest');
 
@@ -113,15 +121,8 @@ so does a digest, which is the only name that means the same bytes everywhere an
       },
     },
   ];
-  return {
-    address,
-    steps,
-    async close() {
-      await Promise.all([worker1.close(), worker2.close()]);
-      await publisher.close();
-      await registry.close();
-    },
-  };
+  const all = parts.move();
+  return { address, steps, close: () => all.disposeAsync() };
 }
 
 export const answer = `What is "local"? The node: not the pod, not the cluster. Each node has its own images, and under a tag each has what
