@@ -129,14 +129,16 @@ export class DemoNode {
     try {
       await act();
       const { decision, printed } = await end;
+      const requests = this.#traffic.requests - before.requests;
+      const bytes = this.#traffic.bytes - before.bytes;
       return {
         node: this.name,
         pod: podName,
         policy: decision.policy,
-        decision: decisionText(decision),
+        decision: decisionText(decision, { requests, bytes }),
         digest: decision.error === undefined ? await this.#digestOf(decision.imageRef!) : undefined,
-        requests: this.#traffic.requests - before.requests,
-        bytes: this.#traffic.bytes - before.bytes,
+        requests,
+        bytes,
         printed,
       };
     } finally {
@@ -172,10 +174,12 @@ export class DemoNode {
   }
 }
 
-function decisionText({ decision, pulled, error, present }: ImageDecision): string {
-  if (error !== undefined) return decision === 'refuse' ? 'refused' : 'asked the registry: failed';
-  if (decision === 'use-local') return 'used what the node has';
-  return pulled && present === false ? 'pulled: not on the node' : 'asked the registry';
+function decisionText({ decision, error, present }: ImageDecision, { bytes }: Traffic): string {
+  if (decision === 'refuse') return 'not on the node: refused';
+  if (decision === 'use-local') return 'on the node: not asked';
+  const asked = present === false ? 'not on the node: asked' : 'asked';
+  if (error !== undefined) return `${asked}, no answer`;
+  return bytes > 0 ? `${asked}, downloaded` : `${asked}, had it all`;
 }
 
 function manifestOf({ name, image, policy }: DemoPod): string {

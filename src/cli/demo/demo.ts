@@ -55,7 +55,7 @@ async function runtimeFor({ stdout, stderr }: Cli, folder: string): Promise<Cont
 
 async function startsTable(starts: readonly Start[]): Promise<string> {
   return formatTable([
-    ['NODE', 'POD', 'POLICY', 'DECISION', 'DIGEST THAT RUNS', 'REQUESTS', 'DOWNLOADED', 'CONTAINER PRINTED'],
+    ['NODE', 'POD', 'POLICY', 'DECISION', 'RUNS', 'REQUESTS', 'BYTES', 'CONTAINER PRINTED'],
     ...starts.map((start) => [
       start.node,
       start.pod,
@@ -63,7 +63,7 @@ async function startsTable(starts: readonly Start[]): Promise<string> {
       start.decision,
       start.digest === undefined ? '-' : shortDigest(start.digest),
       String(start.requests),
-      start.bytes === 0 ? '0' : humanSize(start.bytes),
+      humanSize(start.bytes),
       start.printed,
     ]),
   ]);
