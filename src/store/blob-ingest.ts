@@ -40,6 +40,8 @@ export interface IngestOptions extends FolderLockOptions {
   readonly maxBytes?: number | undefined;
   /** What the bytes are hashed with while they come; another algorithm at `commit` costs reading them again. */
   readonly algorithm?: DigestAlgorithm | undefined;
+  /** Told of each chunk once the kernel has its bytes: nothing here uses its memory any more. */
+  readonly onWritten?: ((chunk: Uint8Array) => void) | undefined;
 }
 
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
@@ -194,6 +196,7 @@ export class FileIngest implements BlobIngest {
         const { bytesWritten } = await this.#file.writev(rest);
         rest = after(rest, bytesWritten);
       }
+      if (this.#options.onWritten) chunks.forEach(this.#options.onWritten);
     } finally {
       this.#isWriting = false;
     }

@@ -9,6 +9,7 @@ export type { CheckOptions, CheckReport, Finding, RepairHooks } from './check.ts
 export { requireSpace } from './disk.ts';
 export type { DiskUsage, Usage } from './disk-usage.ts';
 export type { FixUps, FixUpWriter } from './fix-ups.ts';
+export { type FolderLock, lockFolder } from './folder-lock.ts';
 export type { GarbageOptions, GarbageReport } from './garbage.ts';
 export type { ImageLayer, ImageRecord, Images } from './images.ts';
 export type { Layers, LayerWriter, StoredLayer } from './layers.ts';
@@ -16,3 +17,4 @@ export type { Lease, LeaseContent, Leases } from './leases.ts';
 export type { NameMeaning, NameRecord, Names } from './names.ts';
 export type { Step } from './steps.ts';
 export { openStore, Store, type StoreOptions } from './store.ts';
+export { Trash } from './trash.ts';
