@@ -8,11 +8,11 @@ import { busyboxMissing } from '../support/busybox.ts';
 import { type PushedImage, pushBusyboxImage } from '../support/busybox-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { programMissing } from '../support/foreign-clients.ts';
-import { type HostileServer, startHostileServer } from '../support/hostile-server.ts';
 import { RunningLading, runLading } from '../support/lading-process.ts';
 import { cgroupFolders, leftoversOf, podCgroups, processesWithVariable } from '../support/leftovers.ts';
 import { manifestText, pod, shell } from '../support/manifest.ts';
 import { whyNot } from '../support/runtimes.ts';
+import { startStuckRegistry } from '../support/stuck-registry.ts';
 
 const missing = dockerRegistryMissing ?? busyboxMissing ?? programMissing('skopeo');
 
@@ -196,8 +196,8 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
 
       test('while an image is pulled', async () => {
         const { layers } = await pushBusyboxImage(registry.address, 'stuck:1', { version: `stuck for ${runtime}` });
-        const { digest, size } = layers.at(-1)!;
-        const stuck = await startStuckRegistry(registry, { digest, size });
+        const { digest } = layers.at(-1)!;
+        const stuck = await startStuckRegistry(registry, { digest, bytes: 1 });
         onTestFinished(() => stuck.close());
         const name = `${stuck.address}/stuck:1`;
         const running = await start(manifestText(pod('web', [{ name: 'main', image: name }])));
@@ -226,21 +226,6 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
       expect(processesWithVariable(`LADING_TEST=${mark}`)).toEqual([]);
       expect(cgroupFolders(cgroups)).toEqual([]);
     });
-  });
-}
-
-/** Answers as the registry does, but gives of one blob one byte and then nothing. */
-function startStuckRegistry(registry: DockerRegistry, blob: { digest: string; size: number }): Promise<HostileServer> {
-  return startHostileServer(async ({ method, path: target, headers }, response) => {
-    if (target.endsWith(blob.digest)) {
-      response.setHeader('content-length', blob.size);
-      response.write('1');
-      return;
-    }
-    const accept = headers.accept ?? '*/*';
-    const answer = await fetch(registry.url + target, { method, headers: { accept } });
-    response.writeHead(answer.status, Object.fromEntries(answer.headers));
-    response.end(Buffer.from(await answer.arrayBuffer()));
   });
 }
 

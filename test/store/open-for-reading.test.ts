@@ -1,0 +1,45 @@
+import { readdirSync } from 'node:fs';
+import { expect, onTestFinished, test } from 'vitest';
+import { openStore } from '../../src/store/index.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { putImage } from './support/put-image.ts';
+
+async function openReader(root: string) {
+  const reader = await openStore(root, { readOnly: true });
+  onTestFinished(() => reader.close());
+  return reader;
+}
+
+test('a reader makes no file in the root', async () => {
+  const root = await temporaryFolder();
+  const store = await openStore(root);
+  await putImage(store, 'a');
+  store.close();
+  const before = readdirSync(root);
+  const reader = await openReader(root);
+  expect(reader.images.list()).toHaveLength(1);
+  expect(readdirSync(root)).toEqual(before);
+});
+
+test('beside a writer it sees what the writer does', async () => {
+  const root = await temporaryFolder();
+  const store = await openStore(root);
+  onTestFinished(() => store.close());
+  const reader = await openReader(root);
+  expect(reader.images.list()).toEqual([]);
+  await putImage(store, 'a');
+  expect(reader.images.list()).toHaveLength(1);
+});
+
+test('what somebody writes later a reader need not see, and can read on', async () => {
+  const root = await temporaryFolder();
+  const first = await openStore(root);
+  await putImage(first, 'a');
+  first.close();
+  const reader = await openReader(root);
+  const store = await openStore(root);
+  onTestFinished(() => store.close());
+  await putImage(store, 'b');
+  expect(reader.images.list()).toHaveLength(1);
+  expect((await openReader(root)).images.list()).toHaveLength(2);
+});
