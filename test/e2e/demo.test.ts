@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { runLading } from '../support/lading-process.ts';
+
+/** What the tables say, row by row: node, pod, decision, requests, what the container printed. */
+const story = [
+  ['worker-1', 'never', 'not on the node: refused', '0', 'nothing: ErrImageNeverPull'],
+  ['worker-1', 'always', 'asked, downloaded', '5', 'img1 1.1.0'],
+  ['worker-1', 'if-not-present', 'on the node: not asked', '0', 'img1 1.1.0'],
+  ['worker-1', 'never', 'on the node: not asked', '0', 'img1 1.1.0'],
+  ['worker-1', 'if-not-present', 'on the node: not asked', '0', 'img1 1.1.0'],
+  ['worker-1', 'never', 'on the node: not asked', '0', 'img1 1.1.0'],
+  ['worker-1', 'always', 'asked, downloaded', '4', 'img1 1.2.0'],
+  ['worker-2', 'if-not-present', 'on the node: not asked', '0', 'img1 1.0.0'],
+  ['worker-2', 'never', 'on the node: not asked', '0', 'img1 1.0.0'],
+  ['worker-2', 'always', 'asked, downloaded', '4', 'img1 1.2.0'],
+  ['worker-2', 'if-not-present', 'on the node: not asked', '0', 'img1 1.2.0'],
+  ['worker-2', 'never', 'on the node: not asked', '0', 'img1 1.2.0'],
+  ['worker-2', 'always', 'asked, no answer', expect.stringMatching(/^\d+$/), 'nothing: RegistryUnavailable'],
+  ['worker-1', 'no-tag', 'asked, had it all', '1', 'img1 1.2.0'],
+  ['worker-1', 'tag-1.1.0', 'not on the node: asked, had it all', '1', 'img1 1.1.0'],
+  ['worker-1', 'digest-1.0.0', 'not on the node: asked, downloaded', '3', 'img1 1.0.0'],
+  ['worker-2', 'no-tag', 'asked, had it all', '1', 'img1 1.2.0'],
+  ['worker-2', 'tag-1.1.0', 'not on the node: asked, downloaded', '4', 'img1 1.1.0'],
+  ['worker-2', 'digest-1.0.0', 'on the node: not asked', '0', 'img1 1.0.0'],
+];
+
+test.skipIf(process.getuid?.() !== 0)('the demo tells its story with real containers (root)', async () => {
+  const { exitCode, stdout } = await runLading(['demo']);
+  expect(exitCode).toBe(0);
+  const rows = stdout
+    .split('\n')
+    .filter((line) => /^worker-\d {3}/.test(line))
+    .map((line) => line.split(/ {3,}/))
+    .map(([node, pod, , decision, , requests, , printed]) => [node, pod, decision, requests, printed]);
+  expect(rows).toEqual(story);
+  expect(stdout).toContain('What is "local"?');
+  expect(existsSync(folderIn(stdout))).toBe(false);
+});
+
+test.skipIf(process.getuid?.() !== 0)('--keep leaves the nodes to explore (root)', async () => {
+  const { stdout } = await runLading(['demo', '--keep']);
+  const folder = folderIn(stdout);
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const [, name = ''] = /history (\S+)/.exec(stdout) ?? [];
+  const history = await runLading(['--root', `${folder}/worker-2`, 'history', name, '-o', 'json']);
+  expect(JSON.parse(history.stdout)).toHaveLength(2);
+  expect((await runLading(['--root', `${folder}/worker-1`, 'check'])).exitCode).toBe(0);
+});
+
+function folderIn(stdout: string): string {
+  const [, folder = ''] = /all below (\S+)/.exec(stdout) ?? [];
+  expect(folder).toContain('lading-demo-');
+  return folder;
+}
