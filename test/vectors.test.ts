@@ -13,11 +13,17 @@ const implemented = [
   'image-default-tag',
   'image-name-parse',
   'image-name-trim',
+  'must-attempt-pull',
   'platform-match',
   'pull-error-classification',
   'pull-policy-validation',
+  'pull-record-lifecycle',
   'pull-scheduling',
+  'pulled-record-merge',
+  'record-files',
   'reference',
+  'service-account-merge',
+  'verification-policy',
 ];
 
 /** Tables of which some cases need what is not there yet, and the most cases that may be skipped. */

@@ -16,4 +16,6 @@ export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
 export type { PodContainerStatus, PodStatus, TerminatedState } from './pod-status.ts';
 export type { PodWorker, StopOptions } from './pod-worker.ts';
+export { PullRecords } from './pull-records.ts';
+export { PullTracker } from './pull-tracker.ts';
 export type { PullerOptions } from './puller.ts';

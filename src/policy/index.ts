@@ -15,6 +15,15 @@ export { type ExplainInput, type Explanation, explain, type PolicyOutcome } from
 export type { NodeImageFacts, NotAsked, RegistryFacts } from './explanation-facts.ts';
 export { goDuration, goQuote } from './go-text.ts';
 export { type ImageName, parseImageName, recordKey, runtimeImage } from './image-name.ts';
+export { type MustPullAnswer, type MustPullFacts, mustAttemptPull, type TrackedPodCredentials } from './must-pull.ts';
+export {
+  type ImagePullCredentials,
+  type ImagePullSecret,
+  type ImagePullServiceAccount,
+  mergeCredentials,
+  mergeServiceAccounts,
+  type PulledRecord,
+} from './pull-credentials.ts';
 export {
   backOffMessage,
   classifyPullError,
@@ -34,3 +43,10 @@ export {
   type RestartRule,
 } from './restart.ts';
 export { type FieldError, validateContainerImage, validateImageVolume, validatePullPolicy } from './validation.ts';
+export {
+  allowlistPatternError,
+  type VerificationPolicy,
+  type VerificationPolicyName,
+  verificationPolicies,
+  verificationPolicy,
+} from './verification-policy.ts';

@@ -1,0 +1,4 @@
+import { mergeServiceAccounts } from '../../../src/policy/index.ts';
+import type { Check } from '../vector-table.ts';
+
+export const check: Check = ({ input }) => ({ actual: mergeServiceAccounts(input.recorded, input.new) });
