@@ -12,7 +12,11 @@ export async function explanationText(item: ExplainedContainer, stream: NodeJS.W
     ['', 'POLICY', 'RUNS', 'DOWNLOADS', 'STALE'],
     ...item.outcomes.map((outcome) => [outcome.policy === item.policy ? ' *' : '', ...outcomeCells(outcome)]),
   ]);
-  const sentences = item.outcomes.map((outcome) => {
+  // A name that cannot be read is the same under each policy.
+  const told = item.outcomes.filter(
+    ({ policy, sentence }) => policy === item.policy || sentence !== item.outcome.sentence,
+  );
+  const sentences = told.map((outcome) => {
     const text = `  ${oneLine(outcome.sentence)}`;
     return outcome.policy === item.policy ? bold(text) : text;
   });
