@@ -1,0 +1,131 @@
+// npm run bench -- pull [--quick] [--runs N] [--scale N] [--kind NAME] [--peer NAME]: cold pulls beside installed peers.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { dockerRegistryMissing, startDockerRegistry } from '../test/support/docker-registry.ts';
+import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
+import { type Measurement, measure } from './pull/measure.ts';
+import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
+
+export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
+
+/** Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. */
+const places = [
+  { name: 'tmpfs', folder: '/dev/shm' },
+  { name: 'disk', folder: tmpdir() },
+];
+const peers = [lading, containerd, podman, skopeo];
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      runs: { type: 'string' },
+      scale: { type: 'string' },
+      kind: { type: 'string', multiple: true },
+      peer: { type: 'string', multiple: true },
+      place: { type: 'string', multiple: true },
+    },
+  });
+  const runs = Number(values.runs ?? (values.quick ? 1 : 5));
+  const scale = Number(values.scale ?? (values.quick ? 0.15 : 1));
+  installPeers();
+  const registry = await startDockerRegistry();
+  try {
+    const chosen = <T extends { name: string }>(all: readonly T[], names: readonly string[] | undefined) =>
+      all.filter(({ name }) => names === undefined || names.includes(name.split(' ')[0]!));
+    const images = await pushImages(registry, chosen(imageKinds(scale), values.kind));
+    const usable = chosen(peers, values.peer);
+    for (const peer of usable) console.log(`${peer.name}: ${peer.version()}`);
+    for (const place of chosen(places, values.place)) {
+      for (const image of images) await compare(image, { place, peers: usable, runs });
+    }
+  } finally {
+    await registry.close();
+  }
+}
+
+interface Setting {
+  readonly place: { readonly name: string; readonly folder: string };
+  readonly peers: readonly Peer[];
+  readonly runs: number;
+}
+
+async function compare(image: BuiltImage, { place, peers, runs }: Setting): Promise<void> {
+  const results = new Map<Peer, Measurement[]>(peers.map((peer) => [peer, []]));
+  // Interleaved, so that whatever else the machine does meets all of them.
+  for (let run = 0; run < runs; run += 1) {
+    for (const peer of peers) results.get(peer)!.push(await measureOnce(peer, image, place.folder));
+  }
+  const { kind, layerBytes, unpackedBytes } = image;
+  const sizes = `${kind.layers.length} layers, ${megabytes(layerBytes)} MB, ${megabytes(unpackedBytes)} MB unpacked`;
+  console.log(`\n${kind.name} on ${place.name}: ${kind.about} (${sizes}); medians of ${runs}`);
+  const reference = results.get(containerd)?.map(({ wallSeconds }) => wallSeconds);
+  console.table(
+    Object.fromEntries(
+      [...results].map(([peer, measured]) => [peer.name, row(measured, reference && median(reference))]),
+    ),
+  );
+}
+
+function row(measured: readonly Measurement[], referenceSeconds: number | undefined) {
+  const of = (field: keyof Measurement) => median(measured.map((each) => each[field]));
+  const wall = measured.map(({ wallSeconds }) => wallSeconds);
+  return {
+    'wall s': of('wallSeconds').toFixed(2),
+    'from – to': `${Math.min(...wall).toFixed(2)} – ${Math.max(...wall).toFixed(2)}`,
+    'of containerd': referenceSeconds === undefined ? '' : (of('wallSeconds') / referenceSeconds).toFixed(2),
+    'CPU s': of('cpuSeconds').toFixed(2),
+    'peak MB': megabytes(of('peakBytes')),
+    'written MB': megabytes(of('writtenBytes')),
+  };
+}
+
+async function measureOnce(peer: Peer, { reference }: BuiltImage, parent: string): Promise<Measurement> {
+  const folder = mkdtempSync(join(parent, 'lading-bench-'));
+  try {
+    const prepared = await peer.prepare(folder, reference);
+    try {
+      // What the run before left to be written is not this run's.
+      spawnSync('sync');
+      return await measure(prepared);
+    } finally {
+      await prepared.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const programs = {
+  containerd: 'containerd',
+  podman: 'podman',
+  skopeo: 'skopeo',
+  'docker-registry': 'docker-registry',
+};
+
+/** @throws Error naming what is missing, where it cannot be installed */
+function installPeers(): void {
+  const missing = Object.entries(programs)
+    .filter(([program]) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined)
+    .map(([, debianPackage]) => debianPackage);
+  if (missing.length === 0) return;
+  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  if (process.getuid?.() === 0) spawnSync(install[0]!, install.slice(1), { stdio: 'inherit' });
+  if (process.getuid?.() !== 0 || dockerRegistryMissing !== undefined) {
+    throw new Error(`missing for this benchmark: ${missing.join(', ')}. As root: ${install.join(' ')}`);
+  }
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1_000_000).toFixed(0);
+}
