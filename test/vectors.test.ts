@@ -5,15 +5,21 @@ import { readTables } from '../scripts/vectors/vector-table.ts';
 
 /** Tables that must run: a renamed adapter would otherwise turn its cases into skipped ones. */
 const implemented = [
+  'admission-always-pull',
   'backoff',
   'container-restart',
+  'container-status-image',
   'crash-loop',
   'crash-loop-config',
   'default-pull-policy',
   'image-default-tag',
+  'image-gc',
+  'image-gc-policy',
   'image-name-parse',
   'image-name-trim',
+  'image-volumes',
   'must-attempt-pull',
+  'node-status-images',
   'platform-match',
   'pull-error-classification',
   'pull-policy-validation',
@@ -23,6 +29,7 @@ const implemented = [
   'record-files',
   'reference',
   'service-account-merge',
+  'size-format',
   'verification-policy',
 ];
 

@@ -5,12 +5,28 @@
  */
 export type { Clock } from '../lib/clock.ts';
 export { Agent, type AgentListeners, type AgentOptions } from './agent.ts';
+export { gcImageId, statusImage } from './container-image.ts';
 export type { WaitingState } from './container-record.ts';
 export type { ImageDecision } from './container-starter.ts';
 export type { LogStream } from './cri-log.ts';
 export { EventRecorder, type EventText, type KubeEvent } from './events.ts';
+export {
+  type Collected,
+  type CollectionResult,
+  type DiskStats,
+  ImageCollector,
+  type ImageCollectorOptions,
+} from './image-gc.ts';
 export { type ImageEvaluation, ImageManager, type ImageRequest } from './image-manager.ts';
+export {
+  type ContainerImageVolumes,
+  containerImageVolumes,
+  type ImageVolume,
+  type ImageVolumePull,
+  pullImageVolumes,
+} from './image-volumes.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
+export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, Pod, PodContainer, PodSpec } from './pod.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';

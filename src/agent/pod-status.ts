@@ -1,4 +1,5 @@
 import type { ContainerStatus } from '../cri/messages.ts';
+import { statusImage } from './container-image.ts';
 import { type ContainerRecord, containerFacts, type WaitingState } from './container-record.ts';
 import type { Pod } from './pod.ts';
 import { startsContainer } from './pod-actions.ts';
@@ -62,8 +63,7 @@ function containerStatus({ container, instances, waiting }: ContainerRecord, wil
   const common = {
     name: container.name,
     restartCount: newest?.metadata.attempt ?? 0,
-    image: newest?.image.image ?? container.image,
-    imageID: newest?.imageRef ?? '',
+    ...(newest ? statusImage(newest) : { image: container.image, imageID: '' }),
     containerID: newest?.id ?? '',
   };
   if (newest && waiting && willStart) {

@@ -95,6 +95,10 @@ export interface Mount {
   readonly containerPath: string;
   readonly hostPath: string;
   readonly readonly: boolean;
+  /** An image to mount instead of `hostPath`, which is then empty; read-only whatever `readonly` says. */
+  readonly image?: ImageSpec;
+  /** A path inside that image; absent or empty for all of it. */
+  readonly imageSubPath?: string;
 }
 
 export interface LinuxContainerSecurityContext {

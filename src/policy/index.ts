@@ -2,6 +2,14 @@
  * Kubernetes' decisions about images, as pure functions: facts in, the decision and its reasons out. Names, texts and
  * arithmetic are the kubelet's to the letter. Nothing here does I/O or reads a clock, and nobody else makes up a reason.
  */
+export {
+  type Admission,
+  type AdmissionContainer,
+  type AdmissionPod,
+  type AdmissionRequest,
+  admitAlwaysPull,
+  validateAlwaysPull,
+} from './admission.ts';
 export { Backoff, type BackoffOptions, imagePullBackOff, imagePullKey } from './backoff.ts';
 export { decidePull, looksAtNode, type PullDecision, type PullFacts, policyReasons, type Reason } from './decision.ts';
 export {
@@ -14,6 +22,19 @@ export {
 export { type ExplainInput, type Explanation, explain, type PolicyOutcome } from './explanation.ts';
 export type { NodeImageFacts, NotAsked, RegistryFacts } from './explanation-facts.ts';
 export { goDuration, goQuote } from './go-text.ts';
+export {
+  defaultImageGcPolicy,
+  detectImages,
+  diskPressure,
+  formatCapacity,
+  type ImageGcPolicy,
+  type ImageUse,
+  imageGcPolicyError,
+  imageGcTexts,
+  isRemovable,
+  isTooOld,
+  removalOrder,
+} from './image-gc.ts';
 export { type ImageName, parseImageName, recordKey, runtimeImage } from './image-name.ts';
 export { type MustPullAnswer, type MustPullFacts, mustAttemptPull, type TrackedPodCredentials } from './must-pull.ts';
 export {
