@@ -18,6 +18,7 @@ const implemented = [
   'image-name-parse',
   'image-name-trim',
   'image-volumes',
+  'kubelet-config',
   'must-attempt-pull',
   'node-status-images',
   'platform-match',

@@ -36,6 +36,7 @@ export {
   removalOrder,
 } from './image-gc.ts';
 export { type ImageName, parseImageName, recordKey, runtimeImage } from './image-name.ts';
+export { defaultKubeletConfig, imageGcPolicyOf, type KubeletConfig, kubeletConfigErrors } from './kubelet-config.ts';
 export { type MustPullAnswer, type MustPullFacts, mustAttemptPull, type TrackedPodCredentials } from './must-pull.ts';
 export {
   type ImagePullCredentials,
