@@ -128,7 +128,8 @@ export async function reexecInUserNamespace(argv: readonly string[]): Promise<nu
 const preload = siblingModule(import.meta.url, './user-namespace-preload').href;
 
 function spawnSingleUser(program: readonly string[]): ChildProcess {
-  return spawn(findProgram('unshare')!, [...singleUser, ...program], { stdio: 'inherit', env: markedEnvironment() });
+  const args = [...singleUser, ...program];
+  return spawn(findProgram('unshare')!, args, { stdio: 'inherit', env: markedEnvironment(), detached: true });
 }
 
 function markedEnvironment(): NodeJS.ProcessEnv {
@@ -147,6 +148,7 @@ async function spawnWithRange(program: readonly string[]): Promise<ChildProcess 
   const child = spawn(findProgram('unshare')!, args, {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
     env: markedEnvironment(),
+    detached: true,
   });
   const gate = child.stdio[3] as Duplex;
   try {
@@ -206,16 +208,23 @@ function rangeIn(
   return undefined;
 }
 
-/** A terminal sends its signals to both processes itself. */
-const terminalSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
-const otherSignals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'];
+/**
+ * The program inside has a session of its own and gets these from here only: what a terminal, or whoever signals the
+ * process group, sends must not arrive twice, because a second Ctrl-C means more than the first.
+ */
+const passedOn: readonly NodeJS.Signals[] = [
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGHUP',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGWINCH',
+];
 
 function forwardSignals(child: ChildProcess): () => void {
-  const onTerminal = Boolean(process.stdin.isTTY || process.stdout.isTTY);
-  const handlers = [...terminalSignals, ...otherSignals].map((signal) => {
-    const handler = () => {
-      if (!(onTerminal && terminalSignals.includes(signal))) child.kill(signal);
-    };
+  const handlers = passedOn.map((signal) => {
+    const handler = () => child.kill(signal);
     process.on(signal, handler);
     return () => process.off(signal, handler);
   });
