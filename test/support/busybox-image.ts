@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Digest, digestHex } from '../../src/oci/index.ts';
@@ -11,6 +11,8 @@ export interface BusyboxImage {
   readonly version: string;
   /** Files of the upper layer beside `/version`. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** Of files of the upper layer that do not belong to root; setting them needs root. */
+  readonly owners?: Readonly<Record<string, { readonly uid: number; readonly gid: number }>>;
   /** The `config` member of the image configuration; by default a shell that prints the version. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly platform?: { readonly os: string; readonly architecture: string };
@@ -68,11 +70,13 @@ function busyboxLayer(): Promise<Buffer> {
   return baseLayer;
 }
 
-function upperLayer(folder: string, { version, files = {} }: BusyboxImage): Buffer {
+function upperLayer(folder: string, { version, files = {}, owners = {} }: BusyboxImage): Buffer {
   mkdirSync(folder);
   for (const [name, content] of Object.entries({ version: `${version}\n`, ...files })) {
     mkdirSync(path.join(folder, path.dirname(name)), { recursive: true });
     writeFileSync(path.join(folder, name), content);
   }
+  for (const [name, { uid, gid }] of Object.entries(owners)) chownSync(path.join(folder, name), uid, gid);
+  for (const [name, { uid, gid }] of Object.entries(owners)) chownSync(path.join(folder, name), uid, gid);
   return tarOfFolder(folder);
 }
