@@ -12,6 +12,7 @@ const implemented = [
   'crash-loop',
   'crash-loop-config',
   'default-pull-policy',
+  'hosts-toml',
   'image-default-tag',
   'image-gc',
   'image-gc-policy',

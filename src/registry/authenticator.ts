@@ -1,7 +1,7 @@
 import { type Challenge, parseChallenges, selectChallenge } from './challenge.ts';
-import { type CredentialStore, originsOf } from './credential-store.ts';
+import { type CredentialStore, type CredentialSubject, originsOf } from './credential-store.ts';
 import { basicAuthorization, type Credential, fingerprint } from './credentials.ts';
-import type { Endpoint } from './endpoint.ts';
+import { credentialRegistry, type Endpoint, endpointKey, endpointName } from './endpoint.ts';
 import { realmProblem } from './realm-check.ts';
 import type { FollowedResponse } from './redirect.ts';
 import { RegistryError } from './registry-error.ts';
@@ -13,6 +13,7 @@ import { headerLines } from './transport.ts';
 
 export interface AuthorizedCall {
   readonly endpoint: Endpoint;
+  readonly repository: string;
   /** What the operation needs. */
   readonly scopes: readonly string[];
   /** `as-demanded`: `scopes` hold only if the registry names none, for operations that registries name differently. */
@@ -89,9 +90,9 @@ export class Authenticator {
    * any status.
    * @throws RegistryError when a token server refuses or cannot be asked
    */
-  async run(call: AuthorizedCall, send: Send): Promise<Outcome> {
-    const { endpoint, credentials } = call;
-    const known = credentials ?? this.#credentials.known(endpoint.registry);
+  async run(given: AuthorizedCall, send: Send): Promise<Outcome> {
+    const call = { ...given, credentials: ownCredentials(given) };
+    const known = call.credentials ?? this.#credentials.known(subjectOf(call));
     const first = known && this.#credentials.inOrder(known, placeOf(call))[0];
     const plan = known && this.#planFor(call, first);
     if (plan) {
@@ -110,7 +111,7 @@ export class Authenticator {
 
   /** Offers what has not been tried yet, in order; at last what the source knows now, since it may have changed. */
   async #tryOthers(call: AuthorizedCall, send: Send, state: Trials): Promise<Outcome> {
-    const { registry } = call.endpoint;
+    const subject = subjectOf(call);
     const tried = [...state.tried];
     let { trial, announced } = state;
     const offer = async (credential: Credential | undefined): Promise<boolean> => {
@@ -131,8 +132,8 @@ export class Authenticator {
       }
       return false;
     };
-    const fromSource = async () => this.#credentials.lookUp(registry);
-    let candidates = state.known ?? this.#credentials.known(registry) ?? (await fromSource());
+    const fromSource = async () => this.#credentials.lookUp(subject);
+    let candidates = state.known ?? this.#credentials.known(subject) ?? (await fromSource());
     if (await offerUntried(candidates)) return outcomeOf(trial, tried);
     if (!call.credentials && state.known) {
       candidates = await fromSource();
@@ -199,7 +200,7 @@ export class Authenticator {
     if (problem !== undefined) {
       throw new RegistryError(
         'protocol',
-        `Registry ${endpoint.registry} wants a token from ${chosen.realm.origin}; Lading does not ask there: ${problem}`,
+        `The ${endpointName(endpoint)} wants a token from ${chosen.realm.origin}; Lading does not ask there: ${problem}`,
         { registry: endpoint.registry },
         { hint: 'The operator of the registry must correct the realm that it announces.' },
       );
@@ -218,7 +219,7 @@ export class Authenticator {
     if (reply.status !== 403 && reply.status !== 404) return undefined;
     if (challenges.length > 0) return challenges;
     const { endpoint, credentials, signal } = call;
-    const offers = credentials ?? (await this.#credentials.lookUpIfPossible(endpoint.registry));
+    const offers = credentials ?? (await this.#credentials.lookUpIfPossible(subjectOf(call)));
     if (offers.length === 0) return undefined;
     const announced = await this.#announced(endpoint, signal);
     return announced.length > 0 ? announced : undefined;
@@ -226,11 +227,12 @@ export class Authenticator {
 
   /** Some registries hide what needs a login behind 404 and challenge at their root only. @see registry.md 3.1 */
   #announced(endpoint: Endpoint, signal: AbortSignal | undefined): Promise<readonly Challenge[]> {
-    const known = this.#pings.get(endpoint.host);
+    const key = endpointKey(endpoint);
+    const known = this.#pings.get(key);
     if (known) return known;
     const asked = this.#ping(endpoint, signal).then((reply) => (reply.status === 401 ? challengesIn(reply) : []));
-    this.#pings.set(endpoint.host, asked);
-    asked.catch(() => this.#pings.delete(endpoint.host));
+    this.#pings.set(key, asked);
+    asked.catch(() => this.#pings.delete(key));
     return asked;
   }
 }
@@ -268,12 +270,29 @@ function outcomeOf(trial: Trial, offered: readonly Credential[]): Outcome {
   throw new RegistryError(kind, message, { ...data, credentials }, { hint: refusal.hint, cause: refusal.cause });
 }
 
+/**
+ * Those of the call that are for this endpoint. Undefined when the source is to be asked: also where the call's
+ * credentials are for the registry, and this is a mirror of it.
+ * @see registry.md 4.7
+ */
+function ownCredentials({ credentials, endpoint }: AuthorizedCall): readonly Credential[] | undefined {
+  const registry = credentialRegistry(endpoint);
+  const own = credentials?.filter(({ host }) => {
+    return host === undefined ? registry === endpoint.registry : host === registry || host === endpoint.host;
+  });
+  return own?.length === 0 && registry !== endpoint.registry ? undefined : own;
+}
+
+function subjectOf({ endpoint, repository }: AuthorizedCall): CredentialSubject {
+  return { registry: credentialRegistry(endpoint), repository };
+}
+
 function placeOf({ endpoint, scopes }: AuthorizedCall): string {
-  return `${endpoint.host} ${scopes.join(' ')}`;
+  return `${endpointKey(endpoint)} ${scopes.join(' ')}`;
 }
 
 /** Basic holds for the whole endpoint, a token for its scopes. */
 function planKey(call: AuthorizedCall, credential: Credential | undefined, { scheme }: Pick<Plan, 'scheme'>): string {
-  const place = scheme === 'basic' ? call.endpoint.host : placeOf(call);
+  const place = scheme === 'basic' ? endpointKey(call.endpoint) : placeOf(call);
   return `${scheme} ${place} ${fingerprint(credential)}`;
 }

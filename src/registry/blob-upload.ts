@@ -1,14 +1,14 @@
+import { debugLog } from '../lib/debug.ts';
+import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { digestAlgorithm } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
-import { hasBlob } from './blob-read.ts';
+import { ChunksRefused, chunkBytes, SessionLost, uploadInChunks } from './chunked-upload.ts';
 import type { Endpoint } from './endpoint.ts';
+import { hasBlob } from './has-blob.ts';
 import { RegistryError } from './registry-error.ts';
-import type { CallOptions, RegistryRequest, RegistryResponse, Requester } from './requester.ts';
+import type { CallOptions, Requester, SendOptions } from './requester.ts';
 import { maxRetryAfterMs } from './retry.ts';
-import { repositoryScope } from './scope.ts';
-import { contentError } from './status-error.ts';
-import { headerOf } from './transport.ts';
+import { abandonSession, finishSession, openSession, type UploadSession, type UploadTarget } from './upload-session.ts';
 
 /** The content of a blob; called again when it must be sent again. */
 export type BlobSource = () => AsyncIterable<Uint8Array> | Uint8Array;
@@ -18,116 +18,78 @@ export interface UploadOptions extends CallOptions {
   readonly mountFrom?: string;
 }
 
+const log = debugLog('registry');
+
 /**
- * Sends a blob in one piece, unless the registry has it. Tried anew from the start when the connection or the registry
- * fails, since an upload session may not survive that.
+ * Sends a blob, unless the registry has it: in one piece, and after a failure of that in chunks, which do not begin
+ * anew each time.
  * @returns whether it was sent
  * @see registry.md 10.1
  */
 export async function uploadBlob(
   requester: Requester,
   endpoint: Endpoint,
-  reference: Reference,
+  { repository }: Pick<Reference, 'repository'>,
   descriptor: Descriptor,
   source: BlobSource,
-  options: UploadOptions,
+  { mountFrom, ...options }: UploadOptions & SendOptions,
 ): Promise<boolean> {
-  if (await hasBlob(requester, endpoint, reference, descriptor, options, 'push')) return false;
+  if (await hasBlob(requester, endpoint, { repository }, descriptor, options, 'push')) return false;
+  const upload: UploadTarget = { requester, endpoint, repository, descriptor, options };
   const { retrier } = requester;
+  let way: Way = 'whole';
+  let chunksWork = descriptor.size > chunkBytes;
   for (let attempt = 1; ; attempt += 1) {
+    let session: UploadSession | undefined;
     try {
-      const session = await openSession(requester, endpoint, reference, descriptor, options);
-      if (session) await sendContent(requester, endpoint, reference, descriptor, source, session, options);
-      return session !== undefined;
+      session = await openSession(upload, mountFrom);
+      if (!session) return false;
+      if (way === 'whole') {
+        await finishSession(upload, session.location, { length: descriptor.size, open: source });
+      } else {
+        await uploadInChunks(upload, session, toIterable(source()));
+      }
+      return true;
     } catch (error) {
-      if (!(error instanceof RegistryError) || !error.data.unreachable || attempt >= retrier.attempts) throw error;
-      const { retryAfterMs = retrier.backoffMs(attempt) } = error.data;
-      if (retryAfterMs > maxRetryAfterMs) throw error;
-      await retrier.sleep(retryAfterMs, options.signal);
+      if (error instanceof ChunksRefused) chunksWork = false;
+      const next: Way | undefined = attempt < retrier.attempts ? nextWay(error, { way, chunksWork }) : undefined;
+      if (!next) {
+        if (session) await abandonSession(upload, session.location);
+        throw error instanceof SessionLost ? lost(upload, error) : error;
+      }
+      log('upload of %s: %s', descriptor.digest, errorMessage(error));
+      way = next;
+      if (error instanceof RegistryError && error.data.unreachable) {
+        await retrier.sleep(error.data.retryAfterMs ?? retrier.backoffMs(attempt), options.signal);
+      }
     }
   }
 }
 
-/** Where to send the content; undefined when the blob was mounted. */
-async function openSession(
-  requester: Requester,
-  endpoint: Endpoint,
-  reference: Reference,
-  { digest }: Descriptor,
-  { mountFrom, ...options }: UploadOptions,
-): Promise<URL | undefined> {
-  const { repository } = reference;
-  const request = uploadRequest(reference, 'POST', `/${repository}/blobs/uploads/`);
-  if (mountFrom !== undefined) {
-    const response = await requester.send(
-      endpoint,
-      {
-        ...request,
-        target: `/${repository}/blobs/uploads/?mount=${digest}&from=${mountFrom}`,
-        scopes: [...request.scopes, repositoryScope(mountFrom, 'pull')],
-        accept: [201, 202, 401, 403, 404, 405],
-      },
-      options,
-    );
-    await response.body.discard();
-    if (response.status === 201) return undefined;
-    if (response.status === 202) return locationOf(response);
-  }
-  const algorithm = digestAlgorithm(digest);
-  const query = algorithm === 'sha256' ? '' : `?digest-algorithm=${algorithm}`;
-  const target = `/${repository}/blobs/uploads/${query}`;
-  const response = await requester.send(endpoint, { ...request, target, accept: [200, 201, 202, 204] }, options);
-  await response.body.discard();
-  return locationOf(response);
+type Way = 'whole' | 'chunks';
+
+/** How to go on after a failure; undefined: not at all. */
+function nextWay(error: unknown, { way, chunksWork }: { way: Way; chunksWork: boolean }): Way | undefined {
+  if (error instanceof ChunksRefused) return 'whole';
+  if (error instanceof SessionLost) return way;
+  if (!(error instanceof RegistryError)) return undefined;
+  const { kind, unreachable, retryAfterMs = 0 } = error.data;
+  if (kind === 'too-large') return way === 'whole' && chunksWork ? 'chunks' : undefined;
+  if (!unreachable || retryAfterMs > maxRetryAfterMs) return undefined;
+  // A connection that ended in the middle may do so again: chunks lose less.
+  return chunksWork && ['reset', 'timeout', 'truncated'].includes(kind) ? 'chunks' : way;
 }
 
-async function sendContent(
-  requester: Requester,
-  endpoint: Endpoint,
-  reference: Reference,
-  { digest, size }: Descriptor,
-  source: BlobSource,
-  session: URL,
-  options: CallOptions,
-): Promise<void> {
-  const target = new URL(session);
-  target.searchParams.set('digest', digest);
-  const request: RegistryRequest = {
-    ...uploadRequest(reference, 'PUT', target),
-    headers: { 'content-type': 'application/octet-stream' },
-    body: { length: size, open: source },
-    what: `the upload of blob ${digest} to ${reference.repository}`,
-    accept: [200, 201, 204],
-  };
-  const response = await requester.send(endpoint, request, options);
-  await response.body.discard();
+function lost({ endpoint: { registry }, repository, descriptor }: UploadTarget, cause: SessionLost): RegistryError {
+  return new RegistryError(
+    'protocol',
+    `Registry ${registry} loses the upload of blob ${descriptor.digest} to ${repository}: ${cause.message}`,
+    { registry },
+    { hint: 'Behind a load balancer, all requests of an upload must reach the same storage.', cause },
+  );
 }
 
-function uploadRequest({ repository }: Reference, method: 'POST' | 'PUT', target: string | URL): RegistryRequest {
-  return {
-    method,
-    target,
-    kind: 'upload',
-    what: `an upload to ${repository}`,
-    scopes: [repositoryScope(repository, 'pull', 'push')],
-    accept: [],
-    repeatable: false,
-  };
-}
-
-function locationOf(response: RegistryResponse): URL {
-  const location = headerOf(response, 'location');
-  if (location === undefined || !URL.canParse(location, response.url.href)) {
-    throw contentError('protocol', response.asked, 'it does not say where to send the content (Location)');
-  }
-  const url = new URL(location, response.url);
-  if (response.url.protocol === 'https:' && url.protocol !== 'https:') {
-    throw contentError(
-      'protocol',
-      response.asked,
-      `it wants the content at ${url.origin}, unencrypted`,
-      'A registry behind a proxy must be told its own https address.',
-    );
-  }
-  return url;
+async function* toIterable(content: AsyncIterable<Uint8Array> | Uint8Array): AsyncGenerator<Uint8Array> {
+  if (content instanceof Uint8Array) yield content;
+  else yield* content;
 }

@@ -4,14 +4,20 @@ import { packageVersion } from '../lib/package-version.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
-import { type BlobDownload, type DownloadOptions, downloadBlob } from './blob-download.ts';
-import { hasBlob, type ReadBlobOptions, readBlob } from './blob-read.ts';
+import type { BlobDownload, DownloadOptions } from './blob-download.ts';
+import { BlobFetcher, type ReadBlobOptions } from './blob-fetcher.ts';
+import { type BlobLimits, BlobSlots } from './blob-slots.ts';
 import { type BlobSource, type UploadOptions, uploadBlob } from './blob-upload.ts';
+import { checkCredential } from './check-credential.ts';
 import type { TlsOptions } from './connector.ts';
 import { CredentialStore } from './credential-store.ts';
-import type { CredentialSource } from './credentials.ts';
+import type { Credential, CredentialSource } from './credentials.ts';
 import { dockerConfigCredentials } from './docker-config.ts';
-import { type Endpoint, endpointsOf } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { Demotions } from './endpoint-walk.ts';
+import { Endpoints, type Operation } from './endpoints.ts';
+import { hasBlob } from './has-blob.ts';
+import { defaultCertsDirs } from './hosts/directory.ts';
 import {
   deleteManifest,
   type FetchedManifest,
@@ -20,23 +26,36 @@ import {
   type ResolvedManifest,
   resolveManifest,
 } from './manifests.ts';
-import { type CallOptions, Requester } from './requester.ts';
+import { proxiesOf } from './proxy.ts';
+import { listReferrers, type ReferrersOptions } from './referrers.ts';
+import { type CallOptions, Requester, type SendOptions } from './requester.ts';
 import { defaultRetry, Retrier, type RetryOptions } from './retry.ts';
 import { listTags } from './tags.ts';
 import { TokenClient } from './token.ts';
 import { TokenCache } from './token-cache.ts';
 import { defaultTimeouts, type RequestRecord, type Timeouts, Transport } from './transport.ts';
+import { type RegistryWarning, Warnings } from './warnings.ts';
 
 export interface RegistryClientOptions {
   /** Default: docker config.json and its credential helpers. */
   readonly credentials?: CredentialSource;
+  /** Folders with `<host>/hosts.toml`; the first one that knows a registry counts. Default: those of this machine. */
+  readonly certsDirs?: readonly string[];
   /** Called for every HTTP exchange when it has ended, token requests and redirects included. */
   readonly onRequest?: (record: RequestRecord) => void;
+  /** Called for what a user should know although all goes well; process warnings by default. */
+  readonly onWarning?: (warning: RegistryWarning) => void;
   /** Default `lading/VERSION`. */
   readonly userAgent?: string;
   readonly tls?: TlsOptions;
   readonly retry?: RetryOptions;
   readonly timeouts?: Partial<Timeouts>;
+  /** How many blobs are received at the same time; others wait. A body that is not read keeps its place. */
+  readonly limits?: BlobLimits;
+  /** Whether foreign layers may be taken from URLs with addresses of internal networks. Default `refused`. */
+  readonly internalUrls?: 'refused' | 'allowed';
+  /** With `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. Default `process.env`. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** Name resolution of registries, token servers and storage hosts; that of Node.js by default. */
   readonly lookup?: LookupFunction;
   readonly clock?: Clock;
@@ -46,39 +65,58 @@ export interface RegistryClientOptions {
 
 /**
  * A client for any number of registries. It keeps connections, tokens and what it learned about each registry; one
- * credential's token is never used for another credential's request. All methods throw `RegistryError`, the codes of
- * the credential source, or the reason of the signal.
+ * credential's token is never used for another credential's request. Where a registry has mirrors, they are asked
+ * first. All methods throw `RegistryError`, `ERR_LADING_HOSTS_…` when the mirrors cannot be read, the codes of the
+ * credential source, or the reason of the signal.
  */
 export class RegistryClient {
   readonly #transport: Transport;
   readonly #requester: Requester;
+  readonly #endpoints: Endpoints;
+  readonly #blobs: BlobFetcher;
 
   constructor(options: RegistryClientOptions = {}) {
     const { clock = systemClock, random = Math.random, tls = {}, lookup, onRequest } = options;
+    const { certsDirs = defaultCertsDirs(), limits = {}, internalUrls = 'refused' } = options;
+    const warnings = new Warnings(options.onWarning, clock);
     this.#transport = new Transport({
       timeouts: { ...defaultTimeouts, ...options.timeouts },
       tls,
       lookup,
+      proxyFor: proxiesOf(options.environment ?? process.env),
       userAgent: options.userAgent ?? `lading/${packageVersion()}`,
       onRequest,
     });
     const transport = this.#transport;
     const retrier = new Retrier({ clock, random, retry: { ...defaultRetry, ...options.retry } });
     const tokenClient = new TokenClient({ transport, retrier, clock });
-    this.#requester = new Requester({
+    const requester = new Requester({
       transport,
       retrier,
       tokens: new TokenCache((request) => tokenClient.fetch(request), clock),
       credentials: new CredentialStore(options.credentials ?? dockerConfigCredentials()),
+      warnings,
     });
+    const endpoints = new Endpoints({
+      certsDirs,
+      retrier,
+      demotions: new Demotions(clock),
+      warn: (registry, text) => warnings.say(registry, text),
+    });
+    this.#requester = requester;
+    this.#endpoints = endpoints;
+    this.#blobs = new BlobFetcher({ requester, endpoints, slots: new BlobSlots(limits), clock, internalUrls });
   }
 
   /**
    * What a reference means at its registry now. A tag costs one HEAD, a digest one GET, whose content comes along.
-   * Without tag and digest, `latest` is meant.
+   * Without tag and digest, `latest` is meant. A mirror is asked what a tag means only if it may say so.
    */
   resolve(reference: Reference, options: CallOptions = {}): Promise<ResolvedManifest> {
-    return resolveManifest(this.#requester, endpointOf(reference), reference, options);
+    const operation = reference.digest === undefined ? 'resolve' : 'pull';
+    return this.#atFirstOf(reference, operation, options, (endpoint, one) =>
+      resolveManifest(this.#requester, endpoint, reference, one),
+    );
   }
 
   /**
@@ -86,22 +124,29 @@ export class RegistryClient {
    * @throws also LadingError `ERR_LADING_MANIFEST_INVALID`, `ERR_LADING_MANIFEST_SCHEMA1`
    */
   fetchManifest(reference: Reference, digest: Digest, options: CallOptions = {}): Promise<FetchedManifest> {
-    return fetchManifest(this.#requester, endpointOf(reference), reference, digest, options);
+    return this.#atFirstOf(reference, 'pull', options, (endpoint, one) =>
+      fetchManifest(this.#requester, endpoint, reference, digest, one),
+    );
   }
 
-  /** A blob as a stream of its raw bytes, which goes on after a cut. Not verified: hash what you keep. */
+  /**
+   * A blob as a stream of its raw bytes, which goes on after a cut, at the next endpoint if there is one. Not verified:
+   * hash what you keep.
+   */
   fetchBlob(reference: Reference, descriptor: Descriptor, options: DownloadOptions = {}): Promise<BlobDownload> {
-    return downloadBlob(this.#requester, endpointOf(reference), reference, descriptor, options);
+    return this.#blobs.fetch(reference, descriptor, options);
   }
 
   /** A small blob in memory, verified. */
   readBlob(reference: Reference, descriptor: Descriptor, options: ReadBlobOptions): Promise<Uint8Array> {
-    return readBlob(this.#requester, endpointOf(reference), reference, descriptor, options);
+    return this.#blobs.read(reference, descriptor, options);
   }
 
-  /** Whether the repository has the blob. */
+  /** Whether the repository has the blob, where blobs are pushed to. */
   hasBlob(reference: Reference, descriptor: Pick<Descriptor, 'digest'>, options: CallOptions = {}): Promise<boolean> {
-    return hasBlob(this.#requester, endpointOf(reference), reference, descriptor, options);
+    return this.#atFirstOf(reference, 'push', options, (endpoint, one) =>
+      hasBlob(this.#requester, endpoint, reference, descriptor, one),
+    );
   }
 
   /** Sends a blob unless it is there; tells whether it was sent. `source` is called once for each attempt. */
@@ -111,30 +156,73 @@ export class RegistryClient {
     source: BlobSource,
     options: UploadOptions = {},
   ): Promise<boolean> {
-    return uploadBlob(this.#requester, endpointOf(reference), reference, descriptor, source, options);
+    return this.#atFirstOf(reference, 'push', options, (endpoint, one) =>
+      uploadBlob(this.#requester, endpoint, reference, descriptor, source, one),
+    );
   }
 
-  /** Stores a manifest under the reference's digest, else its tag, else `latest`. Its blobs must be there. */
+  /**
+   * Stores a manifest or an index under the reference's digest, else its tag, else `latest`. What it names must be
+   * there. If it refers to a subject, it is found among that one's referrers afterwards.
+   */
   pushManifest(reference: Reference, bytes: Uint8Array, mediaType: string, options: CallOptions = {}): Promise<Digest> {
-    return pushManifest(this.#requester, endpointOf(reference), reference, { bytes, mediaType }, options);
+    return this.#atFirstOf(reference, 'push', options, (endpoint, one) =>
+      pushManifest(this.#requester, endpoint, reference, { bytes, mediaType }, one),
+    );
   }
 
   /** All tags of the repository, in the registry's order. */
   listTags(reference: Pick<Reference, 'registry' | 'repository'>, options: CallOptions = {}): Promise<string[]> {
-    return listTags(this.#requester, endpointOf(reference), reference, options);
+    return this.#atFirstOf(reference, 'resolve', options, (endpoint, one) =>
+      listTags(this.#requester, endpoint, reference, one),
+    );
+  }
+
+  /** The manifests that refer to a digest: signatures, SBOMs, …; none when the registry does not have it. */
+  listReferrers(
+    reference: Pick<Reference, 'registry' | 'repository'>,
+    subject: Digest,
+    { artifactType, ...options }: ReferrersOptions = {},
+  ): Promise<readonly Descriptor[]> {
+    const { repository } = reference;
+    return this.#atFirstOf(reference, 'referrers', options, (endpoint, one) =>
+      listReferrers({ requester: this.#requester, endpoint, repository, options: one }, subject, artifactType),
+    );
   }
 
   /** Deletes the reference's digest with all its tags, else its tag; false when there was none. */
   deleteManifest(reference: Reference, options: CallOptions = {}): Promise<boolean> {
-    return deleteManifest(this.#requester, endpointOf(reference), reference, options);
+    return this.#atFirstOf(reference, 'push', options, (endpoint, one) =>
+      deleteManifest(this.#requester, endpoint, reference, one),
+    );
+  }
+
+  /**
+   * Shows a credential to the registry itself, without asking for anything.
+   * @returns false when the registry does not want any
+   * @throws RegistryError `unauthorized`, `denied` when it refuses this one
+   */
+  async checkCredential(
+    registry: string,
+    credential: Credential,
+    options: Pick<CallOptions, 'signal'> = {},
+  ): Promise<boolean> {
+    const endpoint = await this.#endpoints.itself(registry);
+    return checkCredential(this.#requester, endpoint, credential, options);
   }
 
   /** Ends all connections at once; requests under way fail. */
   close(): Promise<void> {
     return this.#transport.close();
   }
-}
 
-function endpointOf({ registry }: Pick<Reference, 'registry'>): Endpoint {
-  return endpointsOf(registry)[0]!;
+  async #atFirstOf<T, O extends CallOptions>(
+    { registry }: Pick<Reference, 'registry'>,
+    operation: Operation,
+    options: O,
+    attempt: (endpoint: Endpoint, options: O & SendOptions) => Promise<T>,
+  ): Promise<T> {
+    const walk = await this.#endpoints.walk(registry, operation, options.signal);
+    return walk.run(({ endpoint }, one) => attempt(endpoint, { ...options, ...one }));
+  }
 }

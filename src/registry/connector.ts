@@ -1,5 +1,5 @@
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { type ConnectionOptions, createSecureContext, getCACertificates } from 'node:tls';
 import { buildConnector } from 'undici';
 
 export interface TlsOptions {
@@ -7,9 +7,40 @@ export interface TlsOptions {
   readonly ca?: string | Buffer | readonly (string | Buffer)[];
 }
 
-export interface ConnectorOptions {
+/** Certificate and key in PEM that show who we are. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What differs between the connections to one endpoint and to another. */
+export interface ConnectionSettings {
   /** `unverified` accepts any certificate. */
   readonly certificates: 'verified' | 'unverified';
+  /** In PEM, to trust beside the system's. */
+  readonly ca: readonly string[];
+  readonly clients: readonly ClientCertificate[];
+  /** Until the connection stands; the client's usual time when undefined. */
+  readonly dialTimeoutMs: number | undefined;
+}
+
+export const plainConnection: ConnectionSettings = {
+  certificates: 'verified',
+  ca: [],
+  clients: [],
+  dialTimeoutMs: undefined,
+};
+
+/**
+ * The settings for another host that an endpoint sends us to: the same authorities are trusted there, but it is not
+ * told who we are, and its certificate must be right.
+ */
+export function settingsElsewhere(settings: ConnectionSettings): ConnectionSettings {
+  return { ...settings, certificates: 'verified', clients: [] };
+}
+
+export interface ConnectorOptions {
+  readonly settings: ConnectionSettings;
   readonly tls: TlsOptions;
   readonly connectTimeoutMs: number;
   readonly handshakeTimeoutMs: number;
@@ -28,7 +59,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     const socket = openTcp(target, options);
     let timer = setTimeout(
       () => socket.destroy(timeoutError(connectTimeoutCode, 'the connection')),
-      options.connectTimeoutMs,
+      options.settings.dialTimeoutMs ?? options.connectTimeoutMs,
     );
     let settled = false;
     const settle = (error: Error | null, connected: Socket | null) => {
@@ -62,23 +93,30 @@ function openTcp(target: buildConnector.Options, { lookup }: ConnectorOptions): 
   });
 }
 
-function createHandshake({ certificates, tls }: ConnectorOptions): buildConnector.connector {
-  return buildConnector({
-    allowH2: false,
-    timeout: 0,
-    ...(certificates === 'verified' ? { secureContext: trustingContext(tls) } : { rejectUnauthorized: false }),
+function createHandshake(options: ConnectorOptions): buildConnector.connector {
+  return buildConnector({ allowH2: false, timeout: 0, ...tlsSettings(options) });
+}
+
+/** For every handshake with the hosts that `settings` are for. */
+export function tlsSettings({
+  settings,
+  tls,
+}: Pick<ConnectorOptions, 'settings' | 'tls'>): Pick<ConnectionOptions, 'secureContext' | 'rejectUnauthorized'> {
+  const { certificates, clients } = settings;
+  if (certificates === 'unverified' && clients.length === 0) return { rejectUnauthorized: false };
+  const secureContext = createSecureContext({
+    ca: authorities(settings, tls),
+    cert: clients.map(({ cert }) => cert),
+    key: clients.map(({ key }) => key),
+    minVersion: 'TLSv1.2',
   });
+  return { secureContext, ...(certificates === 'unverified' && { rejectUnauthorized: false }) };
 }
 
 /** Node.js trusts its own list of authorities only; administrators add theirs to the system's. */
-function trustingContext({ ca }: TlsOptions): SecureContext {
-  const extra = ca === undefined ? [] : [ca].flat();
-  const authorities = new Set<string | Buffer>([
-    ...getCACertificates('default'),
-    ...getCACertificates('system'),
-    ...(extra as (string | Buffer)[]),
-  ]);
-  return createSecureContext({ ca: [...authorities], minVersion: 'TLSv1.2' });
+function authorities(settings: ConnectionSettings, tls: TlsOptions): (string | Buffer)[] {
+  const extra = tls.ca === undefined ? [] : ([tls.ca].flat() as (string | Buffer)[]);
+  return [...new Set([...getCACertificates('default'), ...getCACertificates('system'), ...extra, ...settings.ca])];
 }
 
 function timeoutError(code: string, what: string): Error {

@@ -4,6 +4,12 @@ import { type Credential, type CredentialSource, fingerprint } from './credentia
 
 const log = debugLog('registry');
 
+/** For what a credential is wanted. */
+export interface CredentialSubject {
+  readonly registry: string;
+  readonly repository: string;
+}
+
 /** What a client knows about credentials: what its source said last, and which of several worked where. */
 export class CredentialStore {
   readonly #source: CredentialSource;
@@ -16,25 +22,27 @@ export class CredentialStore {
   }
 
   /** What the source said last about a registry; undefined when it was not asked yet. */
-  known(registry: string): readonly Credential[] | undefined {
-    return this.#known.get(registry);
+  known({ registry, repository }: CredentialSubject): readonly Credential[] | undefined {
+    const known = this.#known.get(registry);
+    return known && mostSpecific(known, repository);
   }
 
   /** Asks the source, now; questions at the same time share the answer. */
-  lookUp(registry: string): Promise<readonly Credential[]> {
-    const underWay = this.#underWay.get(registry);
-    if (underWay) return underWay;
-    const asked = this.#ask(registry).finally(() => this.#underWay.delete(registry));
-    this.#underWay.set(registry, asked);
-    return asked;
+  async lookUp({ registry, repository }: CredentialSubject): Promise<readonly Credential[]> {
+    let asked = this.#underWay.get(registry);
+    if (!asked) {
+      asked = this.#ask(registry).finally(() => this.#underWay.delete(registry));
+      this.#underWay.set(registry, asked);
+    }
+    return mostSpecific(await asked, repository);
   }
 
   /** The same where nothing demanded a credential: a source that does not work counts as empty. */
-  async lookUpIfPossible(registry: string): Promise<readonly Credential[]> {
+  async lookUpIfPossible(subject: CredentialSubject): Promise<readonly Credential[]> {
     try {
-      return this.known(registry) ?? (await this.lookUp(registry));
+      return this.known(subject) ?? (await this.lookUp(subject));
     } catch (error) {
-      log('no credentials for %s: %s', registry, errorMessage(error));
+      log('no credentials for %s: %s', subject.registry, errorMessage(error));
       return [];
     }
   }
@@ -56,6 +64,17 @@ export class CredentialStore {
     const first = credentials.find((credential) => fingerprint(credential) === worked);
     return first ? [first, ...credentials.filter((credential) => credential !== first)] : credentials;
   }
+}
+
+/** Those for the longest path that the repository lies in; entries without a secret say "anonymous here". */
+function mostSpecific(credentials: readonly Credential[], repository: string): readonly Credential[] {
+  const fitting = credentials.filter(({ path = '' }) => path === '' || `${repository}/`.startsWith(`${path}/`));
+  const longest = Math.max(...fitting.map(({ path = '' }) => path.length));
+  return fitting.filter((credential) => (credential.path ?? '').length === longest && hasSecret(credential));
+}
+
+function hasSecret({ username, password, identityToken, registryToken }: Credential): boolean {
+  return [username, password, identityToken, registryToken].some((part) => part !== undefined);
 }
 
 export function originsOf(credentials: readonly Credential[]): string[] {

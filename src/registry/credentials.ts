@@ -8,11 +8,18 @@ export interface Credential {
   readonly identityToken?: string;
   /** A bearer token for the registry itself, sent as it is. */
   readonly registryToken?: string;
+  /** The host that it is for, if not the registry of the reference: it is shown to no other. */
+  readonly host?: string;
+  /** Repositories that it is for: this one and those below it. All of the host's when undefined. */
+  readonly path?: string;
   /** Where it was found, for messages: `docker config.json (/root/.docker/config.json)`. */
   readonly origin: string;
 }
 
-/** Finds the credentials for a registry, best first; an empty list means anonymous. Asked anew after a rejection. */
+/**
+ * Finds the credentials for a registry, or for a mirror by its host, best first; an empty list means anonymous. Asked
+ * anew after a rejection. Of those with a `path`, the most specific one counts; without any secret, it means anonymous.
+ */
 export type CredentialSource = (registry: string) => Promise<readonly Credential[]>;
 
 /** Two credentials with the same secrets have the same fingerprint; it reveals none of them. */

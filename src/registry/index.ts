@@ -5,14 +5,22 @@
  * disk, never decides whether to pull, and never speaks plain http to another machine's registry.
  */
 export type { BlobDownload, DownloadOptions } from './blob-download.ts';
-export type { ReadBlobOptions } from './blob-read.ts';
+export type { ReadBlobOptions } from './blob-fetcher.ts';
+export type { BlobLimits } from './blob-slots.ts';
 export type { BlobSource, UploadOptions } from './blob-upload.ts';
 export { RegistryClient, type RegistryClientOptions } from './client.ts';
 export type { TlsOptions } from './connector.ts';
 export type { Credential, CredentialSource } from './credentials.ts';
 export { dockerConfigCredentials } from './docker-config.ts';
+export type { Capability } from './endpoint.ts';
+export { isForeignLayer } from './foreign-layer.ts';
+export { certsDirsVariable, defaultCertsDirs } from './hosts/directory.ts';
 export { type FetchedManifest, maxManifestBytes, type ResolvedManifest } from './manifests.ts';
+export type { RateLimit } from './rate-limit.ts';
+export type { ReferrersOptions } from './referrers.ts';
 export { isUnreachable, RegistryError, type RegistryErrorData, type RegistryErrorKind } from './registry-error.ts';
+export { type PlannedEndpoint, planRequests, type RequestPlan } from './request-plan.ts';
 export type { CallOptions } from './requester.ts';
 export type { RetryOptions } from './retry.ts';
-export type { RequestKind, RequestRecord, Timeouts } from './transport.ts';
+export type { RequestHeaders, RequestKind, RequestRecord, Timeouts } from './transport.ts';
+export type { RegistryWarning } from './warnings.ts';

@@ -6,7 +6,9 @@ import { bareMediaType, isIndexType, isManifestType, manifestAccept } from '../o
 import type { Reference } from '../oci/reference.ts';
 import { bytesWithDigest, codingOf, decodedBytes } from './content-coding.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { CallOptions, RegistryRequest, RegistryResponse, Requester } from './requester.ts';
+import { addReferrer, type Referrer, referrerIn, removeReferrer } from './referrers-tag.ts';
+import { RegistryError } from './registry-error.ts';
+import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
 import { contentError, faultError } from './status-error.ts';
 import { headerOf } from './transport.ts';
@@ -16,6 +18,8 @@ export interface ResolvedManifest {
   readonly descriptor: Descriptor;
   /** From the question to the answer, authentication included. */
   readonly responseMs: number;
+  /** Which endpoint said so: host with optional port. */
+  readonly host: string;
   /** The verified manifest, where it had to be fetched to resolve; it need not be fetched again. */
   readonly content?: Uint8Array;
 }
@@ -37,21 +41,22 @@ export async function resolveManifest(
   requester: Requester,
   endpoint: Endpoint,
   reference: Reference,
-  options: CallOptions,
+  options: SendOptions,
 ): Promise<ResolvedManifest> {
   const startedAt = performance.now();
+  const { host } = endpoint;
   const elapsed = () => performance.now() - startedAt;
   if (reference.digest !== undefined) {
     const { digest } = reference;
     const { bytes, mediaType } = await fetchManifest(requester, endpoint, reference, digest, options);
-    return { descriptor: { mediaType, digest, size: bytes.length }, responseMs: elapsed(), content: bytes };
+    return { descriptor: { mediaType, digest, size: bytes.length }, responseMs: elapsed(), host, content: bytes };
   }
   const head = await requester.send(endpoint, { ...manifestRequest('HEAD', reference), accept: headStatuses }, options);
   const responseMs = elapsed();
   const descriptor = head.status === 200 ? describedBy(head) : undefined;
   if (descriptor) {
     if (descriptor.size > maxManifestBytes) throw tooLarge(head);
-    return { descriptor, responseMs };
+    return { descriptor, responseMs, host };
   }
   const response = await requester.send(endpoint, manifestRequest('GET', reference), options);
   const received = await readManifest(response);
@@ -60,6 +65,7 @@ export async function resolveManifest(
   return {
     descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length },
     responseMs: elapsed(),
+    host,
     content: bytes,
   };
 }
@@ -70,7 +76,7 @@ export async function fetchManifest(
   endpoint: Endpoint,
   reference: Reference,
   digest: Digest,
-  options: CallOptions,
+  options: SendOptions,
 ): Promise<FetchedManifest> {
   const request = manifestRequest('GET', { ...reference, digest });
   const response = await requester.send(endpoint, request, options);
@@ -84,13 +90,17 @@ export async function fetchManifest(
   return { bytes, mediaType: mediaTypeOf(bytes, response) };
 }
 
-/** The digest of what the registry has now; a registry that stored something else is an error. */
+/**
+ * The digest of what the registry has now; a registry that stored something else is an error. A manifest that refers to
+ * another one is also listed where registries without an API for that are asked.
+ * @see registry.md 10.2
+ */
 export async function pushManifest(
   requester: Requester,
   endpoint: Endpoint,
   reference: Reference,
   manifest: FetchedManifest,
-  options: CallOptions,
+  options: SendOptions,
 ): Promise<Digest> {
   const { bytes, mediaType } = manifest;
   const digest = digestOf(bytes, reference.digest && digestAlgorithm(reference.digest));
@@ -112,29 +122,65 @@ export async function pushManifest(
   if (comparable && stored !== digest) {
     throw contentError('digest-mismatch', response.asked, `it stored ${stored} where ${digest} was sent`, mismatchHint);
   }
+  const referrer = headerOf(response, 'oci-subject') === undefined ? referrerIn(bytes, mediaType) : undefined;
+  if (referrer) await addReferrer({ requester, endpoint, repository, options }, referrer);
   return digest;
 }
 
-/** Deletes a tag, or a manifest with all its tags; false when there was none. @see registry.md 10.5 */
+/**
+ * Deletes a tag, or a manifest with all its tags; false when there was none.
+ * @throws RegistryError `unsupported` where the registry does not delete, or not tags
+ * @see registry.md 10.5
+ */
 export async function deleteManifest(
   requester: Requester,
   endpoint: Endpoint,
   reference: Reference,
-  options: CallOptions,
+  options: SendOptions,
 ): Promise<boolean> {
+  const { repository } = reference;
+  const referrer = reference.digest && (await readReferrer(requester, endpoint, reference, options));
   const response = await requester.send(
     endpoint,
     {
       ...manifestRequest('DELETE', reference),
-      scopes: [repositoryScope(reference.repository, 'delete')],
+      scopes: [repositoryScope(repository, 'delete')],
       scopeRule: 'as-demanded',
-      accept: [200, 202, 204, 404],
+      accept: [200, 202, 204, 400, 404, 405],
     },
     options,
   );
-  if (response.status === 404) return false;
+  const { status, asked } = response;
+  if (status === 400 || status === 405) {
+    const what = reference.digest === undefined ? 'tags' : 'manifests';
+    throw new RegistryError(
+      'unsupported',
+      `${asked.whom} does not delete ${what} (status ${status}, asked for ${asked.what})`,
+      { registry: asked.registry, status, credentials: asked.credentials },
+      {
+        hint:
+          reference.digest === undefined
+            ? 'Delete the digest; that removes all its tags.'
+            : 'The operator of the registry may be able to switch deletion on.',
+      },
+    );
+  }
   await response.body.discard();
-  return true;
+  if (referrer) await removeReferrer({ requester, endpoint, repository, options }, referrer);
+  return status !== 404;
+}
+
+/** What a manifest that is about to be deleted refers to, if it is there and does. */
+async function readReferrer(
+  requester: Requester,
+  endpoint: Endpoint,
+  reference: Reference,
+  options: SendOptions,
+): Promise<Referrer | undefined> {
+  const request = { ...manifestRequest('GET', reference), accept: [200, 404] };
+  const response = await requester.send(endpoint, request, options);
+  if (response.status === 404) return undefined;
+  return referrerIn(await readManifest(response), headerOf(response, 'content-type') ?? '');
 }
 
 /**
@@ -149,6 +195,7 @@ function manifestRequest(method: RegistryRequest['method'], reference: Reference
   return {
     method,
     target: `/${repository}/manifests/${digest ?? tag}`,
+    repository,
     headers: { accept: manifestAccept.join(', ') },
     kind: 'manifest',
     what: `the manifest ${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`,

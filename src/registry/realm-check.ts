@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net';
-import { isLoopback } from './endpoint.ts';
+import { bareHostname, isLoopback } from './endpoint.ts';
 
 const internal = new BlockList();
 internal.addSubnet('0.0.0.0', 8, 'ipv4');
@@ -20,18 +20,16 @@ internal.addSubnet('fe80::', 10, 'ipv6');
  */
 export function realmProblem(realm: URL, registryUrl: URL): string | undefined {
   if (registryUrl.protocol === 'https:' && realm.protocol !== 'https:') return 'it is not https, as the registry is';
-  const realmHost = bareHost(realm);
-  const registryHost = bareHost(registryUrl);
+  const realmHost = bareHostname(realm);
+  const registryHost = bareHostname(registryUrl);
   if (realmHost === registryHost || (isLoopback(realmHost) && isLoopback(registryHost))) return undefined;
-  if (isLoopback(realmHost) || isInternalAddress(realmHost)) return 'it is an internal address, but not the registry’s';
+  if (isInternalHost(realm)) return 'it is an internal address, but not the registry’s';
   return undefined;
 }
 
-function isInternalAddress(host: string): boolean {
+/** `localhost`, or a loopback, link-local or private address. A name that merely resolves to one is not. */
+export function isInternalHost(url: URL): boolean {
+  const host = bareHostname(url);
   const version = isIP(host);
-  return version !== 0 && internal.check(host, version === 4 ? 'ipv4' : 'ipv6');
-}
-
-function bareHost(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '');
+  return isLoopback(host) || (version !== 0 && internal.check(host, version === 4 ? 'ipv4' : 'ipv6'));
 }

@@ -1,5 +1,6 @@
-import { isLoopback } from './endpoint.ts';
-import { type HttpRequest, type HttpResponse, headerOf, type Transport } from './transport.ts';
+import { type ConnectionSettings, settingsElsewhere } from './connector.ts';
+import { bareHostname, isLoopback } from './endpoint.ts';
+import { type HttpRequest, type HttpResponse, headerOf, type RequestHeaders, type Transport } from './transport.ts';
 import { TransportFault } from './transport-fault.ts';
 
 export interface FollowedResponse extends HttpResponse {
@@ -15,17 +16,18 @@ const maxRedirects = 10;
 const maxErrorBodyBytes = 64 * 1024;
 
 /**
- * Sends a request and follows redirects. `authorization` goes to the first host and port only, and not from https to
- * http; everything else, `Range` above all, goes along.
+ * Sends a request and follows redirects. The headers `atHome`, such as Authorization, go to the first host and port
+ * only, and not from https to http; everything else, `Range` above all, goes along.
  * @throws TransportFault
  * @see registry.md 3.6
  */
 export async function follow(
   transport: Transport,
   request: HttpRequest,
-  authorization?: string,
+  atHome: RequestHeaders = {},
 ): Promise<FollowedResponse> {
-  let hop = authorize(request, authorization);
+  const withAll = (next: HttpRequest): HttpRequest => ({ ...next, headers: { ...atHome, ...next.headers } });
+  let hop = withAll(request);
   let home: URL | undefined;
   for (let redirects = 0; ; redirects += 1) {
     const response = await transport.exchange(hop);
@@ -34,8 +36,8 @@ export async function follow(
     if (!target) return finished(response, request, home);
     await response.body.discard();
     if (redirects === maxRedirects) throw protocolFault(`it redirects more than ${maxRedirects} times`);
-    const next = { ...request, url: target, httpFallback: false, certificates: certificatesFor(target, request) };
-    hop = isAtHome(target, home) ? authorize(next, authorization) : next;
+    const next = { ...request, url: target, httpFallback: false, connection: connectionTo(target, home, request) };
+    hop = isAtHome(target, home) ? withAll(next) : next;
   }
 }
 
@@ -69,14 +71,12 @@ function isAtHome(url: URL, home: URL): boolean {
   return url.host === home.host && (url.protocol === home.protocol || url.protocol === 'https:');
 }
 
-function authorize(request: HttpRequest, authorization: string | undefined): HttpRequest {
-  return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } };
-}
-
-function certificatesFor(target: URL, { certificates }: HttpRequest): HttpRequest['certificates'] {
-  return certificates === 'unverified' && isLoopback(target.hostname.replace(/^\[|\]$/g, ''))
-    ? 'unverified'
-    : 'verified';
+function connectionTo(target: URL, home: URL, { connection, kind }: HttpRequest): ConnectionSettings {
+  if (target.hostname === home.hostname) return connection;
+  const settings = settingsElsewhere(connection);
+  // Nothing but a blob, which is verified by its digest, may come from another host whose certificate is not checked.
+  const anyCertificate = kind === 'blob' || isLoopback(bareHostname(target));
+  return anyCertificate ? { ...settings, certificates: connection.certificates } : settings;
 }
 
 function protocolFault(message: string): TransportFault {

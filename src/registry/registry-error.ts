@@ -35,6 +35,8 @@ export type RegistryErrorData = {
   readonly credentials?: readonly string[];
   /** How long the registry asked to wait. */
   readonly retryAfterMs?: number;
+  /** Where several endpoints were asked: each of them, in order, and why it was of no use. */
+  readonly endpoints?: readonly { readonly host: string; readonly code: string; readonly message: string }[];
 };
 
 const unreachableKinds: ReadonlySet<RegistryErrorKind> = new Set([
@@ -51,15 +53,16 @@ const unreachableKinds: ReadonlySet<RegistryErrorKind> = new Set([
 export class RegistryError extends LadingError {
   declare readonly data: RegistryErrorData;
 
+  /** @param data `unreachable` follows from the kind unless given */
   constructor(
     kind: RegistryErrorKind,
     message: string,
-    data: Omit<RegistryErrorData, 'kind' | 'unreachable'>,
+    data: Omit<RegistryErrorData, 'kind' | 'unreachable'> & { readonly unreachable?: boolean },
     details: Omit<ErrorDetails, 'data'> = {},
   ) {
     super(`ERR_LADING_REGISTRY_${kind.toUpperCase().replaceAll('-', '_')}`, message, {
       ...details,
-      data: { ...data, kind, unreachable: unreachableKinds.has(kind) },
+      data: { unreachable: unreachableKinds.has(kind), ...data, kind },
     });
   }
 }

@@ -1,7 +1,8 @@
 import { Authenticator, type AuthorizedCall, type Outcome } from './authenticator.ts';
+import { settingsElsewhere } from './connector.ts';
 import { type CredentialStore, originsOf } from './credential-store.ts';
 import type { Credential } from './credentials.ts';
-import type { Endpoint } from './endpoint.ts';
+import { type Endpoint, endpointName, endpointUrl } from './endpoint.ts';
 import { type FollowedResponse, follow } from './redirect.ts';
 import { RegistryError } from './registry-error.ts';
 import { maxRetryAfterMs, type Retrier } from './retry.ts';
@@ -9,11 +10,14 @@ import { type Asked, faultError, statusError } from './status-error.ts';
 import type { TokenCache } from './token-cache.ts';
 import type { HttpRequest, Transport } from './transport.ts';
 import { TransportFault } from './transport-fault.ts';
+import type { Warnings } from './warnings.ts';
 
 export interface RegistryRequest {
   readonly method: HttpRequest['method'];
   /** Below the root of the API: `/team/app/manifests/1.0`, with a query; or a whole URL that the registry gave. */
   readonly target: string | URL;
+  /** Of the reference; decides which of several credentials is meant. */
+  readonly repository: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: HttpRequest['body'];
   readonly kind: HttpRequest['kind'];
@@ -33,6 +37,12 @@ export interface CallOptions {
   readonly credentials?: readonly Credential[];
 }
 
+/** What the endpoints around a request add to what its caller wants. */
+export interface SendOptions extends CallOptions {
+  /** Fewer than usual, since other endpoints can be asked. */
+  readonly attempts?: number;
+}
+
 /** An accepted answer, with the context for errors that show in its body. */
 export interface RegistryResponse extends FollowedResponse {
   readonly asked: Asked;
@@ -43,6 +53,7 @@ export interface RequesterOptions {
   readonly retrier: Retrier;
   readonly tokens: TokenCache;
   readonly credentials: CredentialStore;
+  readonly warnings: Warnings;
 }
 
 /** Sends requests to an endpoint: with retries, authentication and redirects, until an answer is accepted or final. */
@@ -50,10 +61,12 @@ export class Requester {
   readonly #transport: Transport;
   readonly #retrier: Retrier;
   readonly #authenticator: Authenticator;
+  readonly #warnings: Warnings;
 
-  constructor({ transport, retrier, tokens, credentials }: RequesterOptions) {
+  constructor({ transport, retrier, tokens, credentials, warnings }: RequesterOptions) {
     this.#transport = transport;
     this.#retrier = retrier;
+    this.#warnings = warnings;
     const ping = (endpoint: Endpoint, signal: AbortSignal | undefined) => this.#exchange(endpoint, pingRequest, signal);
     this.#authenticator = new Authenticator({ tokens, credentials, ping });
   }
@@ -63,21 +76,21 @@ export class Requester {
   }
 
   /** @throws RegistryError; LadingError of the credential source; the signal's reason when it is aborted */
-  async send(endpoint: Endpoint, request: RegistryRequest, options: CallOptions = {}): Promise<RegistryResponse> {
-    const { signal, credentials } = options;
-    const { scopes, scopeRule = 'union' } = request;
-    const call: AuthorizedCall = { endpoint, scopes, scopeRule, credentials, signal };
-    const attempts = request.repeatable ? this.#retrier.attempts : 1;
+  async send(endpoint: Endpoint, request: RegistryRequest, options: SendOptions = {}): Promise<RegistryResponse> {
+    const { signal, credentials, attempts } = options;
+    const { repository, scopes, scopeRule = 'union', repeatable, target } = request;
+    const call: AuthorizedCall = { endpoint, repository, scopes, scopeRule, credentials, signal };
+    const host = target instanceof URL ? target.host : endpoint.host;
     let outcome: Outcome | undefined;
     const askedSoFar = (): Asked => ({
       registry: endpoint.registry,
-      whom: `registry ${endpoint.registry}`,
+      whom: endpointName(endpoint),
       what: request.what,
       credentials: originsOf(outcome?.offered ?? []),
     });
     let reply: FollowedResponse;
     try {
-      reply = await this.#retrier.run({ host: endpoint.host, attempts, signal }, async () => {
+      reply = await this.#retrier.run({ host, attempts, repeatable, signal }, async () => {
         outcome = await this.#authenticator.run(call, (authorization) =>
           this.#exchange(endpoint, request, signal, authorization),
         );
@@ -88,6 +101,7 @@ export class Requester {
       throw error;
     }
     const asked = askedSoFar();
+    if (!reply.foreign) this.#warnings.sayThoseOf(endpoint.registry, reply);
     if (request.accept.includes(reply.status)) return { ...reply, asked };
     throw this.#refused(reply, asked, outcome?.authorization);
   }
@@ -109,12 +123,13 @@ export class Requester {
       body: request.body,
       kind: request.kind,
       registry: endpoint.registry,
-      certificates: endpoint.skipVerify && !elsewhere ? 'unverified' : 'verified',
+      connection: elsewhere ? settingsElsewhere(endpoint.connection) : endpoint.connection,
       httpFallback: endpoint.httpFallback && !elsewhere,
       signal,
     };
+    const atHome = { ...endpoint.headers, ...(authorization !== undefined && { authorization }) };
     const send = async (): Promise<FollowedResponse> => {
-      const reply = await follow(this.#transport, http, elsewhere ? undefined : authorization);
+      const reply = await follow(this.#transport, http, elsewhere ? {} : atHome);
       return { ...reply, foreign: reply.foreign || elsewhere };
     };
     const reply = await send();
@@ -139,10 +154,11 @@ type Exchangeable = Pick<RegistryRequest, 'method' | 'target' | 'headers' | 'bod
 
 const pingRequest: Exchangeable = { method: 'GET', target: '/', kind: 'ping' };
 
-function urlOf({ registry, scheme, host, path }: Endpoint, target: string | URL): URL {
+function urlOf(endpoint: Endpoint, target: string | URL): URL {
   if (target instanceof URL) return target;
-  const text = `${scheme}://${host}${path}${target}`;
+  const text = endpointUrl(endpoint, target);
   if (URL.canParse(text)) return new URL(text);
+  const { registry, host } = endpoint;
   throw new RegistryError(
     'no-such-host',
     `${JSON.stringify(host)} is not an address that can be asked`,

@@ -49,6 +49,10 @@ export class Pause {
     this.#clock = clock;
   }
 
+  isOn(host: string): boolean {
+    return (this.#until.get(host) ?? 0) > this.#clock.now();
+  }
+
   extend(host: string, ms: number): void {
     this.#until.set(host, Math.max(this.#until.get(host) ?? 0, this.#clock.now() + ms));
   }
@@ -71,8 +75,10 @@ export interface RetrierOptions {
 export interface RetriedRequest {
   /** Who is asked, and pauses when it says so. */
   readonly host: string;
-  /** At most; less than the options say, if less. */
-  readonly attempts: number;
+  /** Less than the options say. */
+  readonly attempts?: number | undefined;
+  /** Whether sending it twice does no more than sending it once. */
+  readonly repeatable: boolean;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -92,17 +98,19 @@ export class Retrier {
 
   /** The first answer that is final: any status that is not worth a repetition, or the last one. */
   async run<T extends HttpResponse>(request: RetriedRequest, send: () => Promise<T>): Promise<T> {
-    const { host, signal } = request;
-    const attempts = Math.min(request.attempts, this.#options.retry.attempts);
-    let resetIsFree = attempts > 1; // a kept-alive connection may have ended just when it was used
+    const { host, repeatable, signal } = request;
+    const attempts = repeatable ? Math.min(request.attempts ?? Infinity, this.#options.retry.attempts) : 1;
+    let resetIsFree = repeatable && this.#options.retry.attempts > 1; // a kept-alive connection may have ended just when it was used
     for (let attempt = 1; ; attempt += 1) {
       await this.#pause.wait(host, signal);
       let askedMs: number | undefined;
       try {
         const response = await send();
-        if (!isRetryableStatus(response.status) || attempt >= attempts) return response;
+        if (!isRetryableStatus(response.status)) return response;
         askedMs = this.retryAfterMs(response);
         if ((askedMs ?? 0) > maxRetryAfterMs) return response;
+        if (askedMs !== undefined) this.#pause.extend(host, askedMs);
+        if (attempt >= attempts) return response;
         log('%s answered %d to attempt %d of %d', host, response.status, attempt, attempts);
       } catch (error) {
         if (!(error instanceof TransportFault) || !error.retryable) throw error;
@@ -114,8 +122,7 @@ export class Retrier {
         if (attempt >= attempts) throw error;
         log('%s: %s, attempt %d of %d', host, error.message, attempt, attempts);
       }
-      if (askedMs !== undefined) this.#pause.extend(host, askedMs);
-      else await this.#options.clock.sleep(this.backoffMs(attempt), signal);
+      if (askedMs === undefined) await this.#options.clock.sleep(this.backoffMs(attempt), signal);
     }
   }
 
@@ -123,6 +130,11 @@ export class Retrier {
   retryAfterMs(response: Pick<HttpResponse, 'status' | 'headers'>): number | undefined {
     if (response.status !== 429 && response.status !== 503) return undefined;
     return retryAfterMs(headerOf(response, 'retry-after'), this.#options.clock.now());
+  }
+
+  /** Whether a host asked not to be asked for now. */
+  pauses(host: string): boolean {
+    return this.#pause.isOn(host);
   }
 
   backoffMs(attempt: number): number {

@@ -79,7 +79,7 @@ const hintsForFaults: Partial<Record<RegistryErrorKind, string>> = {
   reset: 'Something between here and the registry ends connections; try again.',
   timeout: 'Check that this machine can reach the registry (firewall, proxy, network).',
   truncated: 'Something between here and the registry ends connections; try again.',
-  tls: "Registries must speak https with a trusted certificate. Add a private authority to the system's, or name its file in NODE_EXTRA_CA_CERTS.",
+  tls: "Registries must speak https with a trusted certificate. Add a private authority to the system's, or name its file in NODE_EXTRA_CA_CERTS, or as ca in certs.d/HOST/hosts.toml.",
 };
 
 function hintForStatus(kind: RegistryErrorKind, { registry, credentials }: Asked, retryAfterMs: number | undefined) {

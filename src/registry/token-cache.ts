@@ -1,6 +1,7 @@
 import { unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import { fingerprint } from './credentials.ts';
+import { endpointKey } from './endpoint.ts';
 import type { Token, TokenRequest } from './token.ts';
 
 /**
@@ -54,5 +55,5 @@ export class TokenCache {
 }
 
 function keyOf({ endpoint, realm, service, scopes, credential }: TokenRequest): string {
-  return JSON.stringify([endpoint.host, realm.href, service ?? '', scopes, fingerprint(credential)]);
+  return JSON.stringify([endpointKey(endpoint), realm.href, service ?? '', scopes, fingerprint(credential)]);
 }

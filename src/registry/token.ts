@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
+import { type ConnectionSettings, settingsElsewhere } from './connector.ts';
 import { basicAuthorization, type Credential } from './credentials.ts';
-import { type Endpoint, isLoopback } from './endpoint.ts';
+import { bareHostname, type Endpoint, endpointName, isLoopback } from './endpoint.ts';
 import { follow } from './redirect.ts';
 import type { Retrier } from './retry.ts';
 import { demandedFirst } from './scope.ts';
@@ -78,20 +79,21 @@ export class TokenClient {
   async #send(form: Form, request: TokenRequest): Promise<Refusal> {
     const { transport, retrier } = this.#options;
     const { url, authorization, body } = form === 'get' ? getForm(request) : postForm(request);
-    const { registry, skipVerify } = request.endpoint;
+    const { endpoint } = request;
+    const atHome = { ...(isSameHost(endpoint, url) && endpoint.headers), ...(authorization && { authorization }) };
     const http: HttpRequest = {
       method: form === 'get' ? 'GET' : 'POST',
       url,
       headers: body ? { 'content-type': 'application/x-www-form-urlencoded' } : {},
       ...(body && { body: { length: body.length, open: () => body } }),
       kind: 'token',
-      registry,
-      certificates: skipVerify && isLoopback(url.hostname.replace(/^\[|\]$/g, '')) ? 'unverified' : 'verified',
+      registry: endpoint.registry,
+      connection: connectionTo(url, endpoint),
       httpFallback: false,
     };
     try {
-      const attempts = { host: url.host, attempts: tokenAttempts, signal: undefined };
-      return await retrier.run(attempts, () => follow(transport, http, authorization));
+      const attempts = { host: url.host, attempts: tokenAttempts, repeatable: true, signal: undefined };
+      return await retrier.run(attempts, () => follow(transport, http, atHome));
     } catch (error) {
       if (error instanceof TransportFault) throw faultError(askedFor(request), error);
       throw error;
@@ -160,10 +162,22 @@ function postForm({ realm, service, scopes, demanded, credential }: TokenRequest
   return { url: realm, body: Buffer.from(fields.toString()) };
 }
 
-function askedFor({ endpoint: { registry }, realm, credential }: TokenRequest): Asked {
+/** A token server on the registry's own host is part of it; any other one is another host. */
+function connectionTo(realm: URL, endpoint: Endpoint): ConnectionSettings {
+  const { connection } = endpoint;
+  if (isSameHost(endpoint, realm)) return connection;
+  const certificates = isLoopback(bareHostname(realm)) ? connection.certificates : 'verified';
+  return { ...settingsElsewhere(connection), certificates };
+}
+
+function isSameHost({ scheme, host }: Endpoint, url: URL): boolean {
+  return new URL(`${scheme}://${host}`).hostname === url.hostname;
+}
+
+function askedFor({ endpoint, realm, credential }: TokenRequest): Asked {
   return {
-    registry,
-    whom: `the token server ${realm.host} of registry ${registry}`,
+    registry: endpoint.registry,
+    whom: `the token server ${realm.host} of ${endpointName(endpoint)}`,
     what: 'a token',
     credentials: credential ? [credential.origin] : [],
   };

@@ -26,6 +26,7 @@ const faults: Readonly<Record<string, readonly [RegistryErrorKind, string, 'retr
   UND_ERR_SOCKET: ['reset', 'the connection was closed early', 'retryable'],
   UND_ERR_CLOSED: ['reset', 'this client was closed', 'final'],
   UND_ERR_DESTROYED: ['reset', 'this client was closed', 'final'],
+  UND_ERR_CONNECT_TIMEOUT: ['timeout', 'the connection timed out', 'retryable'],
   UND_ERR_HEADERS_TIMEOUT: ['timeout', 'it did not answer in time', 'retryable'],
   UND_ERR_BODY_TIMEOUT: ['timeout', 'it stopped sending', 'retryable'],
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['reset', 'the answer ended early', 'retryable'],
@@ -35,14 +36,31 @@ const faults: Readonly<Record<string, readonly [RegistryErrorKind, string, 'retr
   [handshakeTimeoutCode]: ['timeout', 'the TLS handshake timed out', 'retryable'],
 };
 
-/** Sorts whatever undici, TLS or the socket threw. An aborted request is not a fault: see `signal.reason`. */
-export function transportFault(error: unknown): TransportFault {
+/**
+ * Sorts whatever undici, TLS or the socket threw. An aborted request is not a fault: see `signal.reason`.
+ * @param proxy name of the proxy that the request went through
+ */
+export function transportFault(error: unknown, proxy?: string): TransportFault {
   if (error instanceof TransportFault) return error;
+  const fault = sorted(error);
+  if (proxy === undefined) return fault;
+  const { kind, message, retryable } = proxyFaults.has(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
+  return new TransportFault(kind, `through the proxy ${proxy}: ${message}`, retryable, error);
+}
+
+/** What undici throws when a proxy answers something else than 200 to CONNECT, and 407 to any other request. */
+const proxyFaults = new Set(['UND_ERR_ABORTED', 'UND_ERR_INVALID_ARG', 'UND_ERR_PRX_CONN', 'UND_ERR_PRX_TLS']);
+
+function proxyRefusal(error: unknown): TransportFault {
+  return new TransportFault('refused', `it refused to connect (${errorMessage(error)})`, false, error);
+}
+
+function sorted(error: unknown): TransportFault {
   const code = errorCode(error) ?? '';
   const known = faults[code];
   if (known) return new TransportFault(known[0], known[1], known[2] === 'retryable', error);
   const message = errorMessage(error);
-  if (error instanceof AggregateError && error.errors.length > 0) return transportFault(error.errors[0]);
+  if (error instanceof AggregateError && error.errors.length > 0) return sorted(error.errors[0]);
   if (saysNotTls(error)) return new TransportFault('tls', 'what answers there does not speak TLS', false, error);
   if (/CERT|^ERR_TLS_|^ERR_SSL_|SIGNATURE|^EPROTO$/.test(code)) {
     return new TransportFault('tls', `${certificateFaults[code] ?? `TLS failed: ${message}`} (${code})`, false, error);

@@ -1,11 +1,14 @@
 import { channel } from 'node:diagnostics_channel';
 import type { LookupFunction } from 'node:net';
 import { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { unlessAborted } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
-import { createConnector, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
+import { type ConnectionSettings, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
+import { Dispatchers } from './dispatchers.ts';
+import { type ProxyChooser, proxyName } from './proxy.ts';
+import { type RateLimit, rateLimitOf } from './rate-limit.ts';
 import { redactedPath } from './redact.ts';
 import { ResponseBody } from './response-body.ts';
 import { saysNotTls, transportFault } from './transport-fault.ts';
@@ -28,7 +31,12 @@ export interface RequestRecord {
   readonly durationMs: number;
   /** Bytes of the body that were received. */
   readonly bytes: number;
+  /** What the answer says about the user's limit, where it does. */
+  readonly rateLimit?: RateLimit;
 }
+
+/** Values of headers by name, in lower case. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[]>>;
 
 /** A body that can be sent again, since a 401 or a redirect may come after it. */
 export interface RequestBody {
@@ -37,13 +45,13 @@ export interface RequestBody {
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: RequestHeaders;
   readonly body?: RequestBody | undefined;
   readonly kind: RequestKind;
   readonly registry: string;
-  readonly certificates: 'verified' | 'unverified';
+  readonly connection: ConnectionSettings;
   /** Try http at the same host and port when what answers is not TLS. */
   readonly httpFallback: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -81,24 +89,25 @@ export interface TransportOptions {
   readonly timeouts: Timeouts;
   readonly tls: TlsOptions;
   readonly lookup: LookupFunction | undefined;
+  readonly proxyFor: ProxyChooser;
   readonly userAgent: string;
   readonly onRequest: ((record: RequestRecord) => void) | undefined;
 }
 
-const keepAliveMs = 30_000;
 const requests = channel('lading:registry:request');
+const rateLimits = channel('lading:registry:rate-limit');
 const log = debugLog('registry');
 
 /** Sends single requests over kept-alive connections and reports each of them; follows nothing, repeats nothing. */
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #agents: Readonly<Record<HttpRequest['certificates'], Agent>>;
+  readonly #dispatchers: Dispatchers;
   /** Hosts that answered in plain http, after https had failed there. */
   readonly #plainHosts = new Set<string>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
-    this.#agents = { verified: createAgent('verified', options), unverified: createAgent('unverified', options) };
+    this.#dispatchers = new Dispatchers(options);
   }
 
   /** @throws TransportFault; whatever reading the request's body throws; the signal's reason when it is aborted */
@@ -119,7 +128,7 @@ export class Transport {
 
   /** Ends all connections at once; requests under way fail. */
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.#agents).map((agent) => agent.destroy()));
+    await this.#dispatchers.destroy();
   }
 
   async #attempt(request: HttpRequest): Promise<HttpResponse> {
@@ -127,16 +136,18 @@ export class Transport {
     signal?.throwIfAborted();
     const { quickAnswerMs, answerMs, idleMs } = this.#options.timeouts;
     const startedAt = performance.now();
-    const finished = (status: number | undefined, bytes: number) => {
-      this.#report(request, { status, bytes, durationMs: performance.now() - startedAt });
+    const finished = (status: number | undefined, bytes: number, rateLimit?: RateLimit) => {
+      const durationMs = performance.now() - startedAt;
+      this.#report(request, { status, bytes, durationMs, ...(rateLimit && { rateLimit }) });
     };
+    const proxy = this.#options.proxyFor(url);
     let response: Dispatcher.ResponseData;
     let bodyFailure: { readonly error: unknown } | undefined;
     const body = openBody(request.body, (error) => {
       bodyFailure = { error };
     });
     try {
-      const answer = this.#agents[request.certificates].request({
+      const answer = this.#dispatchers.get(request.connection, proxy).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
@@ -152,25 +163,26 @@ export class Transport {
       signal?.throwIfAborted();
       if (!(request.httpFallback && noTlsThere(error))) finished(undefined, 0);
       if (bodyFailure) throw bodyFailure.error;
-      throw transportFault(error);
+      throw transportFault(error, proxy && proxyName(proxy));
     }
     const { statusCode, headers } = response;
-    const onEnd = (bytes: number) => finished(statusCode, bytes);
+    const rateLimit = rateLimitOf({ headers });
+    const onEnd = (bytes: number) => finished(statusCode, bytes, rateLimit);
     const responseBody = new ResponseBody(response.body, { signal, onEnd });
     if (method === 'HEAD') await responseBody.discard();
     return { status: statusCode, url, headers, body: responseBody };
   }
 
-  #headers({ headers, body }: HttpRequest): Record<string, string> {
+  #headers({ headers, body }: HttpRequest): Record<string, string | string[]> {
     return {
       'user-agent': this.#options.userAgent,
       'accept-encoding': 'identity',
-      ...headers,
+      ...(headers as Record<string, string | string[]>),
       ...(body && { 'content-length': String(body.length) }),
     };
   }
 
-  #report(request: HttpRequest, ended: Pick<RequestRecord, 'status' | 'bytes' | 'durationMs'>): void {
+  #report(request: HttpRequest, ended: Pick<RequestRecord, 'status' | 'bytes' | 'durationMs' | 'rateLimit'>): void {
     const { registry, method, url, kind } = request;
     const record: RequestRecord = { registry, host: url.host, method, path: redactedPath(url), kind, ...ended };
     const { status = 'no answer', bytes, durationMs } = ended;
@@ -184,6 +196,11 @@ export class Transport {
       bytes,
       Math.round(durationMs),
     );
+    const { rateLimit } = ended;
+    if (rateLimit) {
+      log('%s: %d of %d requests are left', url.host, rateLimit.remaining, rateLimit.limit);
+      rateLimits.publish({ registry, host: url.host, ...rateLimit });
+    }
     requests.publish(record);
     this.#options.onRequest?.(record);
   }
@@ -197,21 +214,6 @@ export function headerOf({ headers }: Pick<HttpResponse, 'headers'>, name: strin
 export function headerLines({ headers }: Pick<HttpResponse, 'headers'>, name: string): readonly string[] {
   const value = headers[name];
   return value === undefined ? [] : [value].flat();
-}
-
-function createAgent(certificates: HttpRequest['certificates'], { timeouts, tls, lookup }: TransportOptions): Agent {
-  return new Agent({
-    allowH2: false,
-    keepAliveTimeout: keepAliveMs,
-    keepAliveMaxTimeout: keepAliveMs,
-    connect: createConnector({
-      certificates,
-      tls,
-      lookup,
-      connectTimeoutMs: timeouts.connectMs,
-      handshakeTimeoutMs: timeouts.handshakeMs,
-    }),
-  });
 }
 
 function openBody(body: RequestBody | undefined, onFailure: (error: unknown) => void): Readable | Uint8Array | null {

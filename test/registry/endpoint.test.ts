@@ -1,30 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { endpointsOf, isLoopback } from '../../src/registry/endpoint.ts';
+import { credentialRegistry, isLoopback, namespaceOf, upstreamOf } from '../../src/registry/endpoint.ts';
 import { realmProblem } from '../../src/registry/realm-check.ts';
 
-interface HostsCase {
-  readonly id: string;
-  readonly registry: string;
-  readonly files: object;
-  readonly expect: { readonly hosts: readonly { readonly host: string }[] };
-}
-
-const table = readFileSync(new URL('../vectors/hosts-toml.json', import.meta.url), 'utf8');
-const unconfigured = (JSON.parse(table).cases as HostsCase[]).filter(({ files }) => Object.keys(files).length === 0);
-
-test.each(unconfigured)('$registry without configuration ($id)', ({ registry, expect: expected }) => {
-  const endpoints = endpointsOf(registry).map(({ registry: _, ...endpoint }) => ({
-    ...endpoint,
-    capabilities: ['pull', 'resolve', 'push', 'referrers'],
-  }));
-  expect(endpoints).toEqual(expected.hosts);
+test('Docker Hub is asked at its API host, and is the same registry there', () => {
+  const hub = upstreamOf('docker.io');
+  expect(hub).toMatchObject({ scheme: 'https', host: 'registry-1.docker.io', path: '/v2' });
+  expect(hub.connection.certificates).toBe('verified');
+  expect([namespaceOf(hub), credentialRegistry(hub)]).toEqual([undefined, 'docker.io']);
 });
 
-test('Docker Hub is asked at its API host', () => {
-  expect(endpointsOf('docker.io')).toMatchObject([
-    { scheme: 'https', host: 'registry-1.docker.io', skipVerify: false },
-  ]);
+test('a mirror is another registry, with credentials of its own', () => {
+  const mirror = { registry: 'docker.io', host: 'mirror.test:5000' };
+  expect([namespaceOf(mirror), credentialRegistry(mirror)]).toEqual(['docker.io', 'mirror.test:5000']);
+  expect(credentialRegistry({ registry: 'a.test', host: 'registry-1.docker.io' })).toBe('docker.io');
 });
 
 test('names that merely look local are not', () => {

@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Descriptor, digestOf, mediaTypes, parseReference, type Reference } from '../../src/oci/index.ts';
 import {
@@ -8,6 +10,7 @@ import {
 } from '../../src/registry/index.ts';
 import { FastClock } from '../support/fast-clock.ts';
 import { type Answer, type HostileServer, startHostileServer } from '../support/hostile-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 export interface TestClient {
   readonly client: RegistryClient;
@@ -21,6 +24,8 @@ export function newClient(options: RegistryClientOptions = {}): TestClient {
   const records: RequestRecord[] = [];
   const client = new RegistryClient({
     credentials: async () => [],
+    certsDirs: [],
+    environment: {},
     clock,
     random: () => 1,
     onRequest: (record) => records.push(record),
@@ -35,6 +40,16 @@ export async function newServer(answer: Answer): Promise<HostileServer> {
   const server = await startHostileServer(answer);
   onTestFinished(() => server.close());
   return server;
+}
+
+/** A folder as `certs.d` is, with these files; gone after the test. */
+export async function newCertsDir(files: Readonly<Record<string, string | Buffer>>): Promise<string> {
+  const root = await temporaryFolder();
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(root, name)), { recursive: true });
+    await writeFile(path.join(root, name), content);
+  }
+  return root;
 }
 
 export function referenceAt(server: Pick<HostileServer, 'address'>, name = 'team/app:1.0'): Reference {

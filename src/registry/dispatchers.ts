@@ -1,0 +1,61 @@
+import type { LookupFunction } from 'node:net';
+import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { type ConnectionSettings, createConnector, type TlsOptions, tlsSettings } from './connector.ts';
+import type { Timeouts } from './transport.ts';
+
+export interface DispatchersOptions {
+  readonly timeouts: Timeouts;
+  readonly tls: TlsOptions;
+  readonly lookup: LookupFunction | undefined;
+}
+
+const keepAliveMs = 30_000;
+const pooling = { allowH2: false, keepAliveTimeout: keepAliveMs, keepAliveMaxTimeout: keepAliveMs };
+
+/** Pools of connections: those with other settings, or through another proxy, are never shared. */
+export class Dispatchers {
+  readonly #options: DispatchersOptions;
+  readonly #dispatchers = new Map<string, Dispatcher>();
+
+  constructor(options: DispatchersOptions) {
+    this.#options = options;
+  }
+
+  get(settings: ConnectionSettings, proxy: URL | undefined): Dispatcher {
+    const key = JSON.stringify([settings, proxy?.href]);
+    const known = this.#dispatchers.get(key);
+    if (known) return known;
+    const dispatcher = proxy ? this.#through(proxy, settings) : this.#direct(settings);
+    this.#dispatchers.set(key, dispatcher);
+    return dispatcher;
+  }
+
+  /** Ends all connections at once; requests under way fail. */
+  async destroy(): Promise<void> {
+    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+  }
+
+  #direct(settings: ConnectionSettings): Agent {
+    const { timeouts, tls, lookup } = this.#options;
+    const { connectMs: connectTimeoutMs, handshakeMs: handshakeTimeoutMs } = timeouts;
+    return new Agent({
+      ...pooling,
+      connect: createConnector({ settings, tls, lookup, connectTimeoutMs, handshakeTimeoutMs }),
+    });
+  }
+
+  /** The proxy resolves the names of registries. */
+  #through(proxy: URL, settings: ConnectionSettings): ProxyAgent {
+    const { timeouts, tls } = this.#options;
+    const { connectMs, handshakeMs } = timeouts;
+    return new ProxyAgent({
+      ...pooling,
+      uri: proxy.href,
+      proxyTunnel: false, // plain http needs none, and many proxies open tunnels to port 443 only
+      connectTimeout: settings.dialTimeoutMs ?? connectMs,
+      requestTls: { ...tlsSettings({ settings, tls }), timeout: handshakeMs },
+      // For the tunnel: what undici waits for the proxy's answer otherwise is five minutes.
+      clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectMs }),
+    });
+  }
+}

@@ -1,0 +1,53 @@
+import { stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { errorCode } from '../../lib/errors.ts';
+
+/** Names the folders with `<host>/hosts.toml`, separated by colons; an empty value means none. */
+export const certsDirsVariable = 'LADING_CERTS_D';
+
+/**
+ * Where endpoints are configured: Lading's own folder first, so that it can say something else than containerd's.
+ * @param uid effective user id; undefined on systems that have none
+ */
+export function defaultCertsDirs(
+  environment: NodeJS.ProcessEnv = process.env,
+  uid: number | undefined = process.geteuid?.(),
+): readonly string[] {
+  const given = environment[certsDirsVariable];
+  if (given !== undefined) return given.split(':').filter((folder) => folder !== '');
+  const { XDG_CONFIG_HOME: xdg = '', HOME } = environment;
+  const home = path.isAbsolute(xdg) ? xdg : path.join(HOME || homedir(), '.config');
+  return [path.join(uid === 0 ? '/etc' : home, 'lading', 'certs.d'), '/etc/containerd/certs.d'];
+}
+
+/**
+ * The folder that configures a registry; undefined when there is none. The first one that exists ends the search, even
+ * if it is empty.
+ * @see registry.md 5.1
+ */
+export async function findHostDirectory(registry: string, certsDirs: readonly string[]): Promise<string | undefined> {
+  for (const root of certsDirs) {
+    for (const name of directoryNames(registry)) {
+      const directory = path.join(root, name);
+      if (await isDirectory(directory)) return directory;
+    }
+  }
+  return undefined;
+}
+
+/** `host_5000_` for file systems without colons, then the name itself. What follows the last colon counts as the port. */
+function directoryNames(registry: string): readonly string[] {
+  const colon = registry.lastIndexOf(':');
+  const withoutColon = colon > 0 ? [`${registry.slice(0, colon)}_${registry.slice(colon + 1)}_`] : [];
+  return [...withoutColon, registry, '_default'];
+}
+
+async function isDirectory(directory: string): Promise<boolean> {
+  try {
+    return (await stat(directory)).isDirectory();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return false;
+    throw error;
+  }
+}

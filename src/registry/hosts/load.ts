@@ -1,0 +1,89 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { errorCode, errorMessage, LadingError } from '../../lib/errors.ts';
+import type { ConnectionSettings } from '../connector.ts';
+import { type Endpoint, portOf, upstreamOf } from '../endpoint.ts';
+import { certificateFilesIn, readCertificates } from './certificates.ts';
+import { certsDirsVariable, findHostDirectory } from './directory.ts';
+import { type HostEntry, HostsFileFault, parseHostsFile } from './hosts-file.ts';
+
+/** Where a registry is asked on this machine. */
+export interface ConfiguredEndpoints {
+  /** In the order in which they are asked; never empty. */
+  readonly endpoints: readonly Endpoint[];
+  /** The folder that configures the registry, if there is one. */
+  readonly directory: string | undefined;
+  /** Its `hosts.toml`, if that was used. */
+  readonly file: string | undefined;
+  /** Why the `hosts.toml` was ignored: one sentence with file and line. */
+  readonly warning: string | undefined;
+}
+
+/**
+ * Reads, each time anew, where a registry is to be asked: its mirrors, then the registry itself.
+ * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`
+ * @see registry.md 5
+ */
+export async function loadEndpoints(registry: string, certsDirs: readonly string[]): Promise<ConfiguredEndpoints> {
+  const directory = await readable(registry, () => findHostDirectory(registry, certsDirs));
+  if (directory === undefined) {
+    return { endpoints: [upstreamOf(registry)], directory, file: undefined, warning: undefined };
+  }
+  const file = path.join(directory, 'hosts.toml');
+  const text = await readable(registry, () => readIfThere(file));
+  let warning: string | undefined;
+  if (text !== '') {
+    try {
+      const { mirrors, server } = parseHostsFile(text, directory);
+      const endpoints = [...mirrors, server].map((entry) => endpointOf(registry, entry));
+      return { endpoints: await Promise.all(endpoints), directory, file, warning };
+    } catch (error) {
+      if (!(error instanceof HostsFileFault)) throw error;
+      const place = error.line === undefined ? file : `${file}:${error.line}`;
+      warning = `${place}: ${error.message}; the file is ignored, and ${registry} is asked itself`;
+    }
+  }
+  const certificates = await readCertificates(await readable(registry, () => certificateFilesIn(directory)));
+  const upstream = upstreamOf(registry);
+  const endpoint = { ...upstream, connection: { ...upstream.connection, ...certificates } };
+  return { endpoints: [endpoint], directory, file: undefined, warning };
+}
+
+async function endpointOf(registry: string, entry: HostEntry): Promise<Endpoint> {
+  const { address, capabilities, skipVerify, dialTimeoutMs } = entry;
+  const { ca, clients } = await readCertificates(entry);
+  const upstream = upstreamOf(registry);
+  const byDefault = address ? 'verified' : upstream.connection.certificates;
+  const certificates = skipVerify === undefined ? byDefault : skipVerify ? 'unverified' : 'verified';
+  const connection: ConnectionSettings = { certificates, ca, clients, dialTimeoutMs };
+  const headers = Object.fromEntries(
+    Object.entries(entry.headers).map(([name, values]) => [name.toLowerCase(), values]),
+  );
+  if (!address) return { ...upstream, connection, headers };
+  const common = { registry, host: address.host, path: address.path, capabilities, connection, headers };
+  const port = portOf(address.host);
+  const hasTlsSettings = skipVerify !== undefined || ca.length > 0 || clients.length > 0;
+  const prefersTls = address.scheme === 'http' && hasTlsSettings && port !== undefined && port !== '80';
+  return { ...common, scheme: prefersTls ? 'https' : address.scheme, httpFallback: prefersTls };
+}
+
+async function readIfThere(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+async function readable<T>(registry: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw new LadingError(
+      'ERR_LADING_HOSTS_UNREADABLE',
+      `Cannot read where ${registry} is to be asked: ${errorMessage(cause)}`,
+      { hint: `Make the file readable, or name other folders in ${certsDirsVariable} (an empty value: none).`, cause },
+    );
+  }
+}

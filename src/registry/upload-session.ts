@@ -1,0 +1,133 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import { digestAlgorithm } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
+import { repositoryScope } from './scope.ts';
+import { contentError } from './status-error.ts';
+import { headerOf } from './transport.ts';
+
+/** What an upload needs to know about where it goes. */
+export interface UploadTarget {
+  readonly requester: Requester;
+  readonly endpoint: Endpoint;
+  readonly repository: string;
+  readonly descriptor: Pick<Descriptor, 'digest' | 'size'>;
+  readonly options: SendOptions;
+}
+
+/** A place for the content of one blob that the registry has made. */
+export interface UploadSession {
+  /** Where the next bytes go. */
+  readonly location: URL;
+  /** The registry wants chunks of at least so many bytes, but for the last one. */
+  readonly minChunkBytes: number;
+}
+
+/** Begins an upload. @param mountFrom a repository that has the blob @returns undefined when it was mounted instead */
+export async function openSession(
+  { requester, endpoint, repository, descriptor, options }: UploadTarget,
+  mountFrom: string | undefined,
+): Promise<UploadSession | undefined> {
+  const { digest } = descriptor;
+  const request = uploadRequest({ repository }, 'POST', `/${repository}/blobs/uploads/`);
+  if (mountFrom !== undefined) {
+    const response = await requester.send(
+      endpoint,
+      {
+        ...request,
+        target: `/${repository}/blobs/uploads/?mount=${digest}&from=${mountFrom}`,
+        scopes: [...request.scopes, repositoryScope(mountFrom, 'pull')],
+        accept: [201, 202, 401, 403, 404, 405],
+      },
+      options,
+    );
+    await response.body.discard();
+    if (response.status === 201) return undefined;
+    if (response.status === 202) return sessionOf(response);
+  }
+  const algorithm = digestAlgorithm(digest);
+  const query = algorithm === 'sha256' ? '' : `?digest-algorithm=${algorithm}`;
+  const target = `/${repository}/blobs/uploads/${query}`;
+  const response = await requester.send(endpoint, { ...request, target, accept: [200, 201, 202, 204] }, options);
+  await response.body.discard();
+  return sessionOf(response);
+}
+
+/** Ends an upload: the registry has all the content, or gets it now. */
+export async function finishSession(
+  { requester, endpoint, repository, descriptor, options }: UploadTarget,
+  location: URL,
+  body: RegistryRequest['body'],
+): Promise<void> {
+  const { digest } = descriptor;
+  const target = new URL(location);
+  target.searchParams.set('digest', digest);
+  const response = await requester.send(
+    endpoint,
+    {
+      ...uploadRequest({ repository }, 'PUT', target),
+      headers: { 'content-type': 'application/octet-stream' },
+      body,
+      what: `the upload of blob ${digest} to ${repository}`,
+      accept: [200, 201, 204],
+    },
+    options,
+  );
+  await response.body.discard();
+}
+
+/** Tells the registry that nothing more will come. It may not care, and neither do we. */
+export async function abandonSession(upload: UploadTarget, location: URL): Promise<void> {
+  const { requester, endpoint, repository, options } = upload;
+  const request = { ...uploadRequest({ repository }, 'DELETE', location), accept: [200, 202, 204, 404, 405] };
+  try {
+    const signal = AbortSignal.timeout(abandonTimeoutMs);
+    const response = await requester.send(endpoint, request, { ...options, signal });
+    await response.body.discard();
+  } catch {
+    // It clears up after some days by itself.
+  }
+}
+
+/** The caller waits for it with an error in its hands. */
+const abandonTimeoutMs = 2000;
+
+export function uploadRequest(
+  { repository }: Pick<Reference, 'repository'>,
+  method: RegistryRequest['method'],
+  target: string | URL,
+): RegistryRequest {
+  return {
+    method,
+    target,
+    repository,
+    kind: 'upload',
+    what: `an upload to ${repository}`,
+    scopes: [repositoryScope(repository, 'pull', 'push')],
+    accept: [],
+    repeatable: false,
+  };
+}
+
+export function locationOf(response: RegistryResponse): URL {
+  const location = headerOf(response, 'location');
+  if (location === undefined || !URL.canParse(location, response.url.href)) {
+    throw contentError('protocol', response.asked, 'it does not say where to send the content (Location)');
+  }
+  const url = new URL(location, response.url);
+  if (response.url.protocol === 'https:' && url.protocol !== 'https:') {
+    throw contentError(
+      'protocol',
+      response.asked,
+      `it wants the content at ${url.origin}, unencrypted`,
+      'A registry behind a proxy must be told its own https address.',
+    );
+  }
+  return url;
+}
+
+function sessionOf(response: RegistryResponse): UploadSession {
+  const minimum = headerOf(response, 'oci-chunk-min-length') ?? '0';
+  return { location: locationOf(response), minChunkBytes: /^\d+$/.test(minimum) ? Number(minimum) : 0 };
+}
