@@ -1,24 +1,26 @@
 import type { Digest } from '../oci/digest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
-import type { BlobStore } from '../store/index.ts';
 import { digestOrRefusal, Refusal } from './errors.ts';
 import type { Exchange, Handler, Reply } from './exchange.ts';
 import type { Metadata } from './metadata.ts';
 import { etag, isNotModified, requestedRange } from './ranges.ts';
+import type { Storage } from './storage.ts';
 
-/** `GET`, `HEAD` and `DELETE blobs/<digest>` (end-2, end-10). */
-export function blobHandlers(blobs: BlobStore, metadata: Metadata): Record<'GET' | 'DELETE', Handler> {
-  return {
-    GET: (exchange) => getBlob(blobs, metadata, exchange),
-    DELETE: (exchange) => deleteBlob(metadata, exchange),
-  };
+/** `GET` and `HEAD blobs/<digest>` (end-2). */
+export function blobReading(storage: Storage): Record<'GET', Handler> {
+  return { GET: (exchange) => getBlob(storage, exchange) };
 }
 
-async function getBlob(blobs: BlobStore, metadata: Metadata, { request, repository, item }: Exchange): Promise<Reply> {
+/** `DELETE blobs/<digest>` (end-10). */
+export function blobDeletion(metadata: Metadata): Record<'DELETE', Handler> {
+  return { DELETE: (exchange) => deleteBlob(metadata, exchange) };
+}
+
+async function getBlob(storage: Storage, { request, repository, item }: Exchange): Promise<Reply> {
   const digest = digestOrRefusal(item);
-  const size = metadata.blobSize(repository, digest);
-  // A file that somebody removed is "not here" rather than a fault: the next push of it then brings it back.
-  if (size === undefined || (await blobs.size(digest)) !== size) throw blobUnknown(digest);
+  const blob = await storage.blob(repository, digest);
+  if (!blob) throw blobUnknown(digest);
+  const { size } = blob;
   const headers = {
     'Content-Type': mediaTypes.octetStream,
     'Docker-Content-Digest': digest,
@@ -29,11 +31,14 @@ async function getBlob(blobs: BlobStore, metadata: Metadata, { request, reposito
   if (isNotModified(request.headers, digest)) return { status: 304, headers };
   const range = request.method === 'GET' ? requestedRange(request.headers, { digest, size }) : undefined;
   if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'Content-Range': `bytes */${size}` } };
-  // With an end even for the whole, the stream takes no more memory than a small blob needs.
-  const { start, end } = range ?? { start: 0, end: size - 1 };
-  const body = { size: end - start + 1, open: () => blobs.openRead(digest, { start, end }) };
-  if (range === undefined) return { status: 200, headers, body };
-  return { status: 206, headers: { ...headers, 'Content-Range': `bytes ${start}-${end}/${size}` }, body };
+  const open = () => blob.open();
+  if (range === undefined) return { status: 200, headers, body: { start: 0, size, open } };
+  const { start, end } = range;
+  return {
+    status: 206,
+    headers: { ...headers, 'Content-Range': `bytes ${start}-${end}/${size}` },
+    body: { start, size: end - start + 1, open },
+  };
 }
 
 /** The repository loses the blob at once; its bytes stay for other repositories. */

@@ -14,6 +14,8 @@ export type OciErrorCode =
   | 'NAME_INVALID'
   | 'NAME_UNKNOWN'
   | 'SIZE_INVALID'
+  | 'TOOMANYREQUESTS'
+  | 'UNAUTHORIZED'
   | 'UNSUPPORTED';
 
 export interface OciError {

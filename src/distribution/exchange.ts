@@ -1,9 +1,13 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
+import type { RequestBody } from './request-body.ts';
+import type { Awaitable, ByteSource } from './storage.ts';
 
 /** One request whose path has been understood. */
 export interface Exchange {
   readonly request: IncomingMessage;
+  readonly body: RequestBody;
+  /** Who asks: the user who has logged in, else the address. */
+  readonly client: string;
   readonly query: URLSearchParams;
   /** A valid repository name; empty for the base path. */
   readonly repository: string;
@@ -15,16 +19,23 @@ export interface Exchange {
 export interface Reply {
   readonly status: number;
   readonly headers?: OutgoingHttpHeaders;
-  readonly body?: Uint8Array | LazyBody;
+  readonly body?: Uint8Array | LazyBytes | FileRange;
 }
 
-export interface LazyBody {
-  /** Bytes that `open` delivers. */
+export interface LazyBytes {
+  /** Bytes that `read` delivers. */
   readonly size: number;
-  open(): Readable | Uint8Array;
+  read(): Awaitable<Uint8Array>;
 }
 
-export type Handler = (exchange: Exchange) => Reply | Promise<Reply>;
+/** Bytes of a file from `start` on. */
+export interface FileRange {
+  readonly start: number;
+  readonly size: number;
+  open(): Promise<ByteSource>;
+}
+
+export type Handler = (exchange: Exchange) => Awaitable<Reply>;
 
 export function jsonBody(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));

@@ -1,10 +1,13 @@
 import { errorCode, errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { parseJsonDocument } from '../oci/json-document.ts';
 import { type ImageIndex, type ImageManifest, parseManifest } from '../oci/manifest.ts';
 import { bareMediaType, isIndexType, isManifestType, mediaTypes } from '../oci/media-types.ts';
 import { Refusal } from './errors.ts';
+
+/** What every client and registry must be able to take. @see registry.md 6.3 */
+export const maxManifestBytes = 4 * 1024 * 1024;
 
 /** What the registry needs to know of a manifest; its bytes are stored as they are. */
 export interface ManifestFacts {
@@ -13,10 +16,20 @@ export interface ManifestFacts {
   readonly blobs: readonly Digest[];
   readonly manifests: readonly Digest[];
   readonly either: readonly Digest[];
+  /** Content that the collector keeps as long as the manifest: all that it mentions, of whatever type the document is. */
+  readonly keeps: readonly Digest[];
   readonly subject?: Digest | undefined;
   /** As the referrers list shows it: the manifest's own, else the type of its config. */
   readonly artifactType?: string | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What the referrers list shows of a manifest that has a subject. */
+export interface Referrer {
+  readonly subject: Digest;
+  readonly artifactType?: string | undefined;
+  /** The entry of the list, as JSON. */
+  readonly descriptor: string;
 }
 
 /** Content types that leave it to the document to say what it is. */
@@ -34,6 +47,22 @@ const nonDistributable =
  * @see registry.md 11.4
  */
 export function readManifestFacts(bytes: Uint8Array, contentType: string): ManifestFacts {
+  return { ...shapeFacts(bytes, contentType), keeps: mentionedDigests(bytes) };
+}
+
+/**
+ * @returns undefined for a manifest without a subject
+ * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
+ */
+export function referrerOf(manifest: { digest: Digest; size: number }, facts: ManifestFacts): Referrer | undefined {
+  const { mediaType, subject, artifactType, annotations } = facts;
+  if (subject === undefined) return undefined;
+  return { subject, artifactType, descriptor: JSON.stringify({ mediaType, ...manifest, annotations, artifactType }) };
+}
+
+type ShapeFacts = Omit<ManifestFacts, 'keeps'>;
+
+function shapeFacts(bytes: Uint8Array, contentType: string): ShapeFacts {
   try {
     return imageFacts(parseManifest(bytes, contentType));
   } catch (error) {
@@ -44,7 +73,7 @@ export function readManifestFacts(bytes: Uint8Array, contentType: string): Manif
   }
 }
 
-function imageFacts(document: ImageManifest | ImageIndex): ManifestFacts {
+function imageFacts(document: ImageManifest | ImageIndex): ShapeFacts {
   const { mediaType, subject, artifactType, annotations } = document;
   const common = { mediaType, subject: subject?.digest, annotations };
   if (document.kind === 'manifest') {
@@ -64,7 +93,7 @@ function imageFacts(document: ImageManifest | ImageIndex): ManifestFacts {
 }
 
 /** @returns undefined if the document is of no other type than the image types, or of two */
-function otherFacts(bytes: Uint8Array, declared: string): ManifestFacts | undefined {
+function otherFacts(bytes: Uint8Array, declared: string): ShapeFacts | undefined {
   const document = parseJsonDocument(bytes, refuse);
   const own = document.member('mediaType').optional('type', (value) => bareMediaType(value.text())).type;
   const mediaType = own ?? declared;
@@ -80,6 +109,19 @@ function otherFacts(bytes: Uint8Array, declared: string): ManifestFacts | undefi
     ...document.member('artifactType').optional('artifactType', (value) => value.text()),
     ...document.member('annotations').optional('annotations', (value) => value.map((text) => text.text())),
   };
+}
+
+/** Every `digest` of the document but that of its subject, which lives without its referrers' help or not at all. */
+function mentionedDigests(bytes: Uint8Array): Digest[] {
+  const found = new Set<Digest>();
+  const rest: unknown[] = [parseJsonDocument(bytes, refuse).value];
+  while (rest.length > 0) {
+    for (const [name, member] of Object.entries(rest.pop() ?? {})) {
+      if (name === 'digest' && typeof member === 'string' && isDigest(member)) found.add(member);
+      if (name !== 'subject' && typeof member === 'object') rest.push(member);
+    }
+  }
+  return [...found];
 }
 
 function refuse(problem: string): never {

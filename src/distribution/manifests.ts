@@ -1,14 +1,12 @@
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { digestOrRefusal, type OciError, Refusal } from './errors.ts';
 import type { Exchange, Handler, Reply } from './exchange.ts';
-import { type ManifestFacts, readManifestFacts } from './manifest-facts.ts';
-import type { Metadata, Referrer, StoredManifest } from './metadata.ts';
+import { type ManifestFacts, maxManifestBytes, readManifestFacts, referrerOf } from './manifest-facts.ts';
+import type { Metadata } from './metadata.ts';
 import { etag, isNotModified } from './ranges.ts';
-import { readWhole } from './request-body.ts';
 import { isTag } from './routes.ts';
+import type { Storage } from './storage.ts';
 
-/** What every client and registry must be able to take. @see registry.md 6.3 */
-export const maxManifestBytes = 4 * 1024 * 1024;
 /** Of one push; the specification asks for 10. */
 const maxTagParameters = 100;
 
@@ -17,40 +15,54 @@ export interface ManifestRules {
   readonly sparseIndexes: 'refused' | 'allowed';
 }
 
-/** `GET`, `HEAD`, `PUT` and `DELETE manifests/<reference>` (end-3, end-7, end-9). */
-export function manifestHandlers(metadata: Metadata, rules: ManifestRules): Record<'GET' | 'PUT' | 'DELETE', Handler> {
+/** `GET` and `HEAD manifests/<reference>` (end-3). */
+export function manifestReading(storage: Storage): Record<'GET', Handler> {
+  return { GET: (exchange) => getManifest(storage, exchange) };
+}
+
+/** `PUT` and `DELETE manifests/<reference>` (end-7, end-9). */
+export function manifestWriting(metadata: Metadata, rules: ManifestRules): Record<'PUT' | 'DELETE', Handler> {
   return {
-    GET: (exchange) => getManifest(metadata, exchange),
     PUT: (exchange) => putManifest(metadata, rules, exchange),
     DELETE: (exchange) => deleteManifest(metadata, exchange),
   };
 }
 
 /** The bytes as they were pushed, whatever the client accepts: a manifest that is converted has another digest. */
-function getManifest(metadata: Metadata, { request, repository, item }: Exchange): Reply {
-  const manifest = findManifest(metadata, repository, item);
+async function getManifest(storage: Storage, { request, repository, item }: Exchange): Promise<Reply> {
+  const manifest = item.includes(':')
+    ? await storage.manifestByDigest(repository, digestOrRefusal(item))
+    : await storage.manifestByTag(repository, item);
   if (!manifest) throw manifestUnknown(item);
   const { digest, mediaType, size } = manifest;
   const headers = { 'Content-Type': mediaType, 'Docker-Content-Digest': digest, ETag: etag(digest) };
   if (isNotModified(request.headers, digest)) return { status: 304, headers };
-  return { status: 200, headers, body: { size, open: () => metadata.manifestBytes(repository, digest) } };
+  return { status: 200, headers, body: { size, read: () => storage.manifestBytes(repository, digest) } };
 }
 
 async function putManifest(metadata: Metadata, rules: ManifestRules, exchange: Exchange): Promise<Reply> {
-  const { request, repository, item } = exchange;
+  const { request, body, repository, item } = exchange;
   const target = pushTarget(exchange);
-  const bytes = await readWhole(request, { maxBytes: maxManifestBytes });
+  const bytes = await body.whole({ maxBytes: maxManifestBytes });
   const facts = readManifestFacts(bytes, request.headers['content-type'] ?? '');
   const digest = digestOf(bytes, target.digest === undefined ? 'sha256' : digestAlgorithm(target.digest));
   if (target.digest !== undefined && target.digest !== digest) {
     const detail = { expected: target.digest, actual: digest };
     throw new Refusal(400, { code: 'DIGEST_INVALID', message: `the content does not have the digest ${item}`, detail });
   }
-  const missing = missingChildren(metadata, rules, repository, facts);
-  if (missing.length > 0) throw new Refusal(400, missing);
-  const { mediaType, subject } = facts;
-  const referrer = subject && referrerOf(subject, { digest, mediaType, size: bytes.byteLength }, facts);
-  metadata.putManifest(repository, { digest, mediaType, bytes, ...(referrer && { referrer }) }, target.tags);
+  const { mediaType, keeps, subject } = facts;
+  const referrer = referrerOf({ digest, size: bytes.byteLength }, facts);
+  metadata.putManifest(
+    repository,
+    { digest, mediaType, bytes, keeps, referrer },
+    {
+      tags: target.tags,
+      check: () => {
+        const missing = missingChildren(metadata, rules, repository, facts);
+        if (missing.length > 0) throw new Refusal(400, missing);
+      },
+    },
+  );
   return {
     status: 201,
     headers: {
@@ -68,11 +80,6 @@ function deleteManifest(metadata: Metadata, { repository, item }: Exchange): Rep
     : metadata.removeTag(repository, item);
   if (!removed) throw manifestUnknown(item);
   return { status: 202 };
-}
-
-function findManifest(metadata: Metadata, repository: string, reference: string): StoredManifest | undefined {
-  if (reference.includes(':')) return metadata.manifestByDigest(repository, digestOrRefusal(reference));
-  return metadata.manifestByTag(repository, reference);
 }
 
 /** By tag, or by digest with any number of tags in the query (end-7b). */
@@ -107,12 +114,6 @@ function missingChildren(
     message: 'the manifest refers to content that the repository does not have',
     detail: { digest },
   }));
-}
-
-/** @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers */
-function referrerOf(subject: Digest, manifest: StoredManifest, { artifactType, annotations }: ManifestFacts): Referrer {
-  const { mediaType, digest, size } = manifest;
-  return { subject, artifactType, descriptor: JSON.stringify({ mediaType, digest, size, annotations, artifactType }) };
 }
 
 function manifestUnknown(reference: string): Refusal {

@@ -1,330 +1,250 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { errorMessage, LadingError } from '../lib/errors.ts';
+import { debugLog } from '../lib/debug.ts';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
+import { RegistryDatabase, type Row } from './database.ts';
+import type { Referrer } from './manifest-facts.ts';
+import type { Page, ReferrerEntry, ReferrerFilter, StoredManifest } from './storage.ts';
 
-export interface StoredManifest {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  /** Bytes. */
-  readonly size: number;
-}
+const debug = debugLog('distribution');
 
 export interface NewManifest {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly bytes: Uint8Array;
-  readonly referrer?: Referrer;
+  /** What lives as long as the manifest. */
+  readonly keeps: readonly Digest[];
+  readonly referrer?: Referrer | undefined;
 }
 
-/** What the referrers list shows of a manifest that has a subject. */
-export interface Referrer {
-  readonly subject: Digest;
-  readonly artifactType?: string | undefined;
-  /** The entry of the list, as JSON. */
-  readonly descriptor: string;
+export interface NewUpload {
+  readonly repository: string;
+  readonly algorithm: DigestAlgorithm;
+  /** Who began it. */
+  readonly client: string;
 }
-
-const sqliteBusy = 5;
-const sqliteFull = 13;
-const schemaVersion = 1;
-const schema = `
-  CREATE TABLE repositories (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-  CREATE TABLE blobs (
-    repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
-    PRIMARY KEY (repository, digest)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX blobs_by_digest ON blobs (digest);
-  CREATE TABLE manifests (
-    repository TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, bytes BLOB NOT NULL,
-    PRIMARY KEY (repository, digest)
-  ) STRICT;
-  CREATE TABLE tags (
-    repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL,
-    PRIMARY KEY (repository, tag),
-    FOREIGN KEY (repository, digest) REFERENCES manifests ON DELETE CASCADE
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX tags_by_manifest ON tags (repository, digest);
-  CREATE TABLE referrers (
-    repository TEXT NOT NULL, subject TEXT NOT NULL, digest TEXT NOT NULL, artifact_type TEXT, descriptor TEXT NOT NULL,
-    PRIMARY KEY (repository, subject, digest),
-    FOREIGN KEY (repository, digest) REFERENCES manifests ON DELETE CASCADE
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX referrers_by_manifest ON referrers (repository, digest);
-  CREATE TABLE uploads (id TEXT PRIMARY KEY, repository TEXT NOT NULL, algorithm TEXT NOT NULL, touched_ms INTEGER NOT NULL)
-    STRICT, WITHOUT ROWID;
-  PRAGMA user_version = ${schemaVersion};
-`;
 
 /**
- * Which repository has which blobs, manifests and tags, in `<root>/registry.db`. Every change is on stable storage when
- * its method returns. The bytes of manifests are here too, so that a manifest, its tags and its entry in the referrers
- * list appear together; the bytes of blobs are not, and a row for one is written only when they are safe.
+ * How exact the time of the last use is. What is asked for all the time would otherwise be written all the time; the
+ * collector adds it to its grace period.
+ */
+export const useResolutionMs = 60_000;
+
+/**
+ * Which repository has which blobs, manifests and tags. What a client is told of a push or a deletion is on stable
+ * storage when the method returns. The bytes of manifests are here too, so that a manifest, its tags and its entry in
+ * the referrers list appear together; the bytes of blobs are not, and a row for one is written only when they are safe.
+ * A collector may remove rows at any time, in this process or another: what a method says is there has its time of use
+ * renewed, so that it stays for the grace period.
  */
 export class Metadata {
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly database: RegistryDatabase;
+  readonly #now: () => number;
 
-  /**
-   * Opens the database and keeps it for this process alone.
-   * @throws LadingError `ERR_LADING_DISTRIBUTION_IN_USE`, `ERR_LADING_DISTRIBUTION_TOO_NEW`, `ERR_LADING_DISTRIBUTION_ROOT`
-   */
-  constructor(root: string) {
-    this.#database = openDatabase(root);
-    try {
-      this.#database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
-      this.#transaction(() => this.#prepareSchema(root));
-    } catch (error) {
-      this.#database.close();
-      if (error instanceof LadingError) throw error;
-      throw resultCode(error) === sqliteBusy ? inUse(root, error) : unusable(root, error);
-    }
+  /** @throws LadingError as `RegistryDatabase` */
+  constructor(root: string, options: { create?: boolean; now?: () => number } = {}) {
+    this.database = new RegistryDatabase(root, options);
+    this.#now = options.now ?? Date.now;
   }
 
   close(): void {
-    this.#database.close();
+    this.database.close();
   }
 
   hasRepository(name: string): boolean {
-    return this.#get('SELECT 1 FROM repositories WHERE name = ?', name) !== undefined;
+    return this.database.get('SELECT 1 FROM repositories WHERE name = ?', name) !== undefined;
+  }
+
+  repositories({ last, limit }: Page): string[] {
+    const sql = 'SELECT name FROM repositories WHERE name > ? ORDER BY name LIMIT ?';
+    return this.database.all(sql, last, limit).map((row) => row.name as string);
   }
 
   /** Bytes of a blob that this repository has. */
   blobSize(repository: string, digest: Digest): number | undefined {
-    const row = this.#get('SELECT size FROM blobs WHERE repository = ? AND digest = ?', repository, digest);
-    return row?.size as number | undefined;
+    const row = this.database.get(
+      'SELECT size, used_ms FROM blobs WHERE repository = ? AND digest = ?',
+      repository,
+      digest,
+    );
+    return row && this.#use('blobs', repository, digest, row) ? (row.size as number) : undefined;
   }
 
-  /** Bytes of a blob that some repository has. */
-  blobSizeAnywhere(digest: Digest): number | undefined {
-    return this.#get('SELECT size FROM blobs WHERE digest = ? LIMIT 1', digest)?.size as number | undefined;
-  }
-
-  linkBlob(repository: string, digest: Digest, size: number): void {
-    this.#transaction(() => this.#link(repository, digest, size));
+  /**
+   * Gives a blob of another repository to this one.
+   * @param from undefined for any repository
+   * @param isStored whether the file is there; asked while no collector can remove it
+   */
+  mountBlob(
+    blob: { repository: string; digest: Digest; from: string | undefined },
+    isStored: (size: number) => boolean,
+  ): boolean {
+    const { repository, digest, from } = blob;
+    const sql = 'SELECT size FROM blobs WHERE digest = ? AND (? IS NULL OR repository = ?) LIMIT 1';
+    return this.database.durably(() => {
+      const size = this.database.get(sql, digest, from ?? null, from ?? null)?.size as number | undefined;
+      if (size === undefined || !isStored(size)) return false;
+      this.#link(repository, digest, size);
+      return true;
+    });
   }
 
   /** @returns whether the repository had it */
   unlinkBlob(repository: string, digest: Digest): boolean {
-    return this.#run('DELETE FROM blobs WHERE repository = ? AND digest = ?', repository, digest) > 0;
+    const sql = 'DELETE FROM blobs WHERE repository = ? AND digest = ?';
+    return this.database.durably(() => this.database.run(sql, repository, digest) > 0);
   }
 
-  addUpload(id: string, upload: { repository: string; algorithm: DigestAlgorithm; atMs: number }): void {
-    const { repository, algorithm, atMs } = upload;
-    this.#run('INSERT INTO uploads VALUES (?, ?, ?, ?)', id, repository, algorithm, atMs);
+  addUpload(id: string, { repository, algorithm, client }: NewUpload): void {
+    const sql = 'INSERT INTO uploads (id, repository, algorithm, client, touched_ms) VALUES (?, ?, ?, ?, ?)';
+    this.database.run(sql, id, repository, algorithm, client, this.#now());
+  }
+
+  /** Uploads that a client has begun or gone on with since then. */
+  uploadsOf(client: string, sinceMs: number): number {
+    const sql = 'SELECT count(*) AS uploads FROM uploads WHERE client = ? AND touched_ms >= ?';
+    return this.database.get(sql, client, sinceMs)!.uploads as number;
+  }
+
+  openUploads(): number {
+    return this.database.get('SELECT count(*) AS uploads FROM uploads')!.uploads as number;
   }
 
   /** What the bytes of an upload to this repository are hashed with; undefined if there is no such upload. */
   uploadAlgorithm(repository: string, id: string): DigestAlgorithm | undefined {
-    const row = this.#get('SELECT algorithm FROM uploads WHERE id = ? AND repository = ?', id, repository);
+    const row = this.database.get('SELECT algorithm FROM uploads WHERE id = ? AND repository = ?', id, repository);
     return row?.algorithm as DigestAlgorithm | undefined;
   }
 
-  touchUpload(id: string, atMs: number): void {
-    this.#run('UPDATE uploads SET touched_ms = ? WHERE id = ?', atMs, id);
+  touchUpload(id: string): void {
+    this.database.run('UPDATE uploads SET touched_ms = ? WHERE id = ?', this.#now(), id);
   }
 
   uploadsUntouchedSince(atMs: number): { id: string; repository: string }[] {
-    const rows = this.#all('SELECT id, repository FROM uploads WHERE touched_ms < ?', atMs);
+    const rows = this.database.all('SELECT id, repository FROM uploads WHERE touched_ms < ?', atMs);
     return rows.map((row) => ({ id: row.id as string, repository: row.repository as string }));
   }
 
   removeUpload(id: string): void {
-    this.#run('DELETE FROM uploads WHERE id = ?', id);
+    this.database.run('DELETE FROM uploads WHERE id = ?', id);
+  }
+
+  /** Says which blob an upload becomes. From now on no collector removes that file; call it before the file is made. */
+  claimBlob(id: string, digest: Digest): void {
+    this.database.run('UPDATE uploads SET digest = ?, touched_ms = ? WHERE id = ?', digest, this.#now(), id);
   }
 
   /** Ends an upload with a blob in its repository. */
   finishUpload(id: string, blob: { repository: string; digest: Digest; size: number }): void {
-    this.#transaction(() => {
-      this.#run('DELETE FROM uploads WHERE id = ?', id);
+    this.database.durably(() => {
+      this.removeUpload(id);
       this.#link(blob.repository, blob.digest, blob.size);
     });
   }
 
   manifestByTag(repository: string, tag: string): StoredManifest | undefined {
-    return storedManifest(
-      this.#get(
-        `SELECT digest, media_type, length(bytes) AS size FROM tags JOIN manifests USING (repository, digest)
-          WHERE repository = ? AND tag = ?`,
-        repository,
-        tag,
-      ),
-    );
+    const sql = `SELECT digest, media_type, length(bytes) AS size, used_ms FROM tags JOIN manifests USING (repository, digest)
+      WHERE repository = ? AND tag = ?`;
+    return this.#usedManifest(repository, this.database.get(sql, repository, tag));
   }
 
   manifestByDigest(repository: string, digest: Digest): StoredManifest | undefined {
-    return storedManifest(
-      this.#get(
-        'SELECT digest, media_type, length(bytes) AS size FROM manifests WHERE repository = ? AND digest = ?',
-        repository,
-        digest,
-      ),
-    );
+    const sql = `SELECT digest, media_type, length(bytes) AS size, used_ms FROM manifests
+      WHERE repository = ? AND digest = ?`;
+    return this.#usedManifest(repository, this.database.get(sql, repository, digest));
   }
 
   /** @throws if the repository does not have it */
   manifestBytes(repository: string, digest: Digest): Uint8Array {
-    const row = this.#get('SELECT bytes FROM manifests WHERE repository = ? AND digest = ?', repository, digest);
-    return row!.bytes as Uint8Array;
+    const sql = 'SELECT bytes FROM manifests WHERE repository = ? AND digest = ?';
+    return this.database.get(sql, repository, digest)!.bytes as Uint8Array;
   }
 
-  /** Stores a manifest and moves the tags to it, all or nothing. */
-  putManifest(repository: string, manifest: NewManifest, tags: readonly string[]): void {
-    const { digest, mediaType, bytes, referrer } = manifest;
-    this.#transaction(() => {
-      this.#run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
-      this.#run(
-        `INSERT INTO manifests VALUES (?, ?, ?, ?)
-          ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type`,
-        repository,
-        digest,
-        mediaType,
-        bytes,
+  /**
+   * Stores a manifest and moves the tags to it, all or nothing.
+   * @param check throws to refuse; sees the repository as it will be kept
+   */
+  putManifest(
+    repository: string,
+    manifest: NewManifest,
+    { tags, check }: { tags: readonly string[]; check: () => void },
+  ): void {
+    const { digest, mediaType, bytes, keeps, referrer } = manifest;
+    const { database } = this;
+    database.durably(() => {
+      check();
+      database.run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
+      database.run(
+        `INSERT INTO manifests (repository, digest, media_type, bytes, used_ms) VALUES (?, ?, ?, ?, ?)
+          ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, used_ms = excluded.used_ms`,
+        ...[repository, digest, mediaType, bytes, this.#now()],
       );
+      for (const content of keeps) {
+        database.run('INSERT OR IGNORE INTO contents VALUES (?, ?, ?)', repository, digest, content);
+      }
       for (const tag of tags) {
-        this.#run(
+        database.run(
           'INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest',
-          repository,
-          tag,
-          digest,
+          ...[repository, tag, digest],
         );
       }
       if (!referrer) return;
       const { subject, artifactType = null, descriptor } = referrer;
-      this.#run(
+      database.run(
         `INSERT INTO referrers VALUES (?, ?, ?, ?, ?) ON CONFLICT (repository, subject, digest)
           DO UPDATE SET artifact_type = excluded.artifact_type, descriptor = excluded.descriptor`,
-        repository,
-        subject,
-        digest,
-        artifactType,
-        descriptor,
+        ...[repository, subject, digest, artifactType, descriptor],
       );
     });
   }
 
   /** Removes a manifest with its tags and its entry in the referrers list. @returns whether the repository had it */
   removeManifest(repository: string, digest: Digest): boolean {
-    return this.#run('DELETE FROM manifests WHERE repository = ? AND digest = ?', repository, digest) > 0;
+    const sql = 'DELETE FROM manifests WHERE repository = ? AND digest = ?';
+    return this.database.durably(() => this.database.run(sql, repository, digest) > 0);
   }
 
   /** @returns whether the repository had it */
   removeTag(repository: string, tag: string): boolean {
-    return this.#run('DELETE FROM tags WHERE repository = ? AND tag = ?', repository, tag) > 0;
+    const sql = 'DELETE FROM tags WHERE repository = ? AND tag = ?';
+    return this.database.durably(() => this.database.run(sql, repository, tag) > 0);
   }
 
-  /** Tags after `last`, bytewise ascending. */
-  tags(repository: string, { last, limit }: { last: string; limit: number }): string[] {
+  tags(repository: string, { last, limit }: Page): string[] {
     const sql = 'SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?';
-    return this.#all(sql, repository, last, limit).map((row) => row.tag as string);
+    return this.database.all(sql, repository, last, limit).map((row) => row.tag as string);
   }
 
-  /** Referrers after the digest `last`, ascending; with an artifact type only those of that type. */
-  *referrers(
-    repository: string,
-    subject: Digest,
-    { last, artifactType }: { last: string; artifactType: string | undefined },
-  ): Generator<{ digest: string; descriptor: string }> {
-    const rows = this.#statement(
+  *referrers(repository: string, subject: Digest, filter: ReferrerFilter): Generator<ReferrerEntry> {
+    const { last, artifactType = null } = filter;
+    const rows = this.database.iterate(
       `SELECT digest, descriptor FROM referrers WHERE repository = ? AND subject = ? AND digest > ?
         AND (? IS NULL OR artifact_type = ?) ORDER BY digest`,
-    ).iterate(repository, subject, last, artifactType ?? null, artifactType ?? null);
+      ...[repository, subject, last, artifactType, artifactType],
+    );
     for (const row of rows) yield { digest: row.digest as string, descriptor: row.descriptor as string };
   }
 
-  #prepareSchema(root: string): void {
-    const found = this.#get('PRAGMA user_version')?.user_version as number;
-    if (found > schemaVersion) throw tooNew(root, found);
-    if (found === 0) this.#database.exec(schema);
-  }
-
   #link(repository: string, digest: Digest, size: number): void {
-    this.#run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
-    this.#run('INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)', repository, digest, size);
+    this.database.run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
+    const sql = 'INSERT OR REPLACE INTO blobs (repository, digest, size, used_ms) VALUES (?, ?, ?, ?)';
+    this.database.run(sql, repository, digest, size, this.#now());
   }
 
-  #transaction(work: () => void): void {
-    this.#database.exec('BEGIN IMMEDIATE');
+  #usedManifest(repository: string, row: Row | undefined): StoredManifest | undefined {
+    if (!row || !this.#use('manifests', repository, row.digest as Digest, row)) return undefined;
+    return { digest: row.digest as Digest, mediaType: row.media_type as string, size: row.size as number };
+  }
+
+  /** @returns false if a collector has just removed it */
+  #use(table: 'blobs' | 'manifests', repository: string, digest: Digest, row: Row): boolean {
+    const now = this.#now();
+    if (Math.abs(now - (row.used_ms as number)) < useResolutionMs) return true;
     try {
-      work();
-      this.#database.exec('COMMIT');
+      const sql = `UPDATE ${table} SET used_ms = ? WHERE repository = ? AND digest = ?`;
+      return this.database.run(sql, now, repository, digest) > 0;
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
+      // A full disk must not keep anybody from reading.
+      debug('the use of %s is not recorded: %s', digest, error);
+      return true;
     }
   }
-
-  #get(sql: string, ...values: SqlValue[]): Row | undefined {
-    return this.#statement(sql).get(...values);
-  }
-
-  #all(sql: string, ...values: SqlValue[]): Row[] {
-    return this.#statement(sql).all(...values);
-  }
-
-  /** @returns the number of rows that changed */
-  #run(sql: string, ...values: SqlValue[]): number {
-    return Number(this.#statement(sql).run(...values).changes);
-  }
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (!statement) {
-      statement = this.#database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-}
-
-type SqlValue = string | number | null | Uint8Array;
-type Row = Readonly<Record<string, unknown>>;
-
-function storedManifest(row: Row | undefined): StoredManifest | undefined {
-  if (!row) return undefined;
-  return { digest: row.digest as Digest, mediaType: row.media_type as string, size: row.size as number };
-}
-
-/** Whether a change failed because the disk is full. */
-export function isDatabaseFull(error: unknown): boolean {
-  return resultCode(error) === sqliteFull;
-}
-
-/** @see https://www.sqlite.org/rescode.html */
-function resultCode(error: unknown): unknown {
-  return error instanceof Error && 'errcode' in error ? error.errcode : undefined;
-}
-
-function openDatabase(root: string): DatabaseSync {
-  try {
-    mkdirSync(root, { recursive: true });
-    return new DatabaseSync(join(root, 'registry.db'));
-  } catch (error) {
-    throw unusable(root, error);
-  }
-}
-
-function unusable(root: string, cause: unknown): LadingError {
-  return new LadingError('ERR_LADING_DISTRIBUTION_ROOT', `the registry cannot use ${root}: ${errorMessage(cause)}`, {
-    hint: 'Choose a folder that this user may write to.',
-    cause,
-    data: { root },
-  });
-}
-
-function inUse(root: string, cause: unknown): LadingError {
-  return new LadingError('ERR_LADING_DISTRIBUTION_IN_USE', `another registry is already serving ${root}`, {
-    hint: 'Stop it, or give this one a folder of its own.',
-    cause,
-    data: { root },
-  });
-}
-
-function tooNew(root: string, found: number): LadingError {
-  const message = `the registry in ${root} was written by a newer Lading (format ${found}, this one knows ${schemaVersion})`;
-  return new LadingError('ERR_LADING_DISTRIBUTION_TOO_NEW', message, {
-    hint: 'Use that newer version, or another folder.',
-    data: { root, found, known: schemaVersion },
-  });
 }

@@ -1,49 +1,59 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
+import { isDatabaseFull } from './database.ts';
 import { Refusal } from './errors.ts';
 import { jsonBody, type Reply } from './exchange.ts';
-import { isDatabaseFull } from './metadata.ts';
-import { idleBodyTimeoutMs } from './request-body.ts';
+import { type OpenFileRange, sendFile } from './file-sender.ts';
 
 const debug = debugLog('distribution');
 const bodylessStatuses = new Set([204, 304]);
 
 /**
- * Sends a reply. A body that is a stream goes out as fast as the client reads it, and no faster is it read. A client
- * that goes away is no error.
- * @param onBytes told of each piece of the body that was handed to the connection
+ * Sends a reply. A client that goes away is no error.
+ * @param options.idleMs how long the client may take nothing before it is cut off
+ * @param options.onBytes told of each piece of the body that was handed to the connection
  */
 export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
-  { reply, onBytes }: { reply: Reply; onBytes: (bytes: number) => void },
+  { reply, idleMs, onBytes }: { reply: Reply; idleMs: number; onBytes: (bytes: number) => void },
 ): Promise<void> {
   const { status, headers = {}, body } = reply;
-  const size = body === undefined ? 0 : 'open' in body ? body.size : body.byteLength;
+  const size = body === undefined ? 0 : 'size' in body ? body.size : body.byteLength;
+  const isSent = size > 0 && request.method !== 'HEAD' && !bodylessStatuses.has(status);
+  const content = body && isSent ? await load(body) : undefined;
+  response.on('error', (error) => debug('an answer to a %s was cut: %s', request.method, error));
   response.writeHead(status, {
     'Docker-Distribution-API-Version': 'registry/2.0',
     ...(!bodylessStatuses.has(status) && { 'Content-Length': size }),
     ...headers,
   });
-  if (body === undefined || size === 0 || request.method === 'HEAD' || bodylessStatuses.has(status)) {
+  if (!content) {
     response.end();
     return;
   }
-  response.setTimeout(idleBodyTimeoutMs);
-  const content = 'open' in body ? body.open() : body;
+  response.setTimeout(idleMs);
   if (content instanceof Uint8Array) {
     onBytes(content.byteLength);
     response.end(content);
     return;
   }
-  content.on('data', (chunk: Uint8Array) => onBytes(chunk.byteLength));
   try {
-    await pipeline(content, response);
+    await sendFile(response, content, onBytes);
   } catch (error) {
     debug('an answer to a %s was cut: %s', request.method, error);
+    response.destroy();
+  } finally {
+    await content.file.close();
   }
+}
+
+/** Does what can fail before the first byte is sent. */
+async function load(body: NonNullable<Reply['body']>): Promise<Uint8Array | OpenFileRange> {
+  if ('read' in body) return await body.read();
+  if ('open' in body) return { start: body.start, size: body.size, file: await body.open() };
+  return body;
 }
 
 /** The answer to a request that failed; faults of the server say no more than what the client can act upon. */

@@ -1,38 +1,56 @@
 import type { IncomingMessage } from 'node:http';
 import { Refusal } from './errors.ts';
 
-/** Of a connection on which a body should move and does not. */
-export const idleBodyTimeoutMs = 60_000;
+/** The body of one request, read once. */
+export class RequestBody {
+  /** Bytes that have been read so far. */
+  received = 0;
+  readonly #request: IncomingMessage;
+  readonly #idleMs: number;
 
-/**
- * The body in the chunks in which it comes. Whoever stops early leaves the rest unread and the connection alive, so
- * that the answer can still be sent.
- * @throws Node's `ECONNRESET` if the client goes away or stays silent for `idleBodyTimeoutMs`
- */
-export async function* readChunks(request: IncomingMessage): AsyncGenerator<Uint8Array> {
-  request.socket.setTimeout(idleBodyTimeoutMs);
-  try {
-    yield* request.iterator({ destroyOnReturn: false });
-  } finally {
-    request.socket.setTimeout(0);
+  /** @param options.idleMs how long the client may send nothing before it is cut off */
+  constructor(request: IncomingMessage, options: { idleMs: number }) {
+    this.#request = request;
+    this.#idleMs = options.idleMs;
+  }
+
+  /** Bytes as the client has announced them; undefined for a body of unknown length. */
+  get announced(): number | undefined {
+    const length = this.#request.headers['content-length'];
+    return length === undefined ? undefined : Number(length);
+  }
+
+  /**
+   * The body in the chunks in which it comes; each belongs to the reader. Whoever stops early leaves the rest unread
+   * and the connection alive, so that the answer can still be sent.
+   * @throws Node's `ECONNRESET` if the client goes away or stays silent for too long
+   */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const { socket } = this.#request;
+    socket.setTimeout(this.#idleMs);
+    try {
+      for await (const chunk of this.#request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
+        this.received += chunk.byteLength;
+        yield chunk;
+      }
+    } finally {
+      socket.setTimeout(0);
+    }
+  }
+
+  /** @throws Refusal `SIZE_INVALID` with status 413 beyond `maxBytes` */
+  async whole({ maxBytes }: { maxBytes: number }): Promise<Buffer> {
+    if ((this.announced ?? 0) > maxBytes) throw tooLarge(maxBytes);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.chunks()) {
+      if (this.received > maxBytes) throw tooLarge(maxBytes);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks, this.received);
   }
 }
 
-/** @throws Refusal `SIZE_INVALID` with status 413 beyond `maxBytes` */
-export async function readWhole(request: IncomingMessage, { maxBytes }: { maxBytes: number }): Promise<Buffer> {
-  const tooLarge = () =>
-    new Refusal(413, {
-      code: 'SIZE_INVALID',
-      message: `content is larger than ${maxBytes} bytes`,
-      detail: { maxBytes },
-    });
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of readChunks(request)) {
-    size += chunk.byteLength;
-    if (size > maxBytes) throw tooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
+export function tooLarge(maxBytes: number): Refusal {
+  const message = `content is larger than ${maxBytes} bytes`;
+  return new Refusal(413, { code: 'SIZE_INVALID', message, detail: { maxBytes } });
 }

@@ -1,7 +1,16 @@
 import { parseReference } from '../oci/reference.ts';
 import { Refusal } from './errors.ts';
 
-export type Endpoint = 'base' | 'manifest' | 'blob' | 'uploads' | 'upload' | 'tags' | 'referrers';
+export type Endpoint =
+  | 'base'
+  | 'catalog'
+  | 'manifest'
+  | 'blob'
+  | 'uploads'
+  | 'upload'
+  | 'tags'
+  | 'referrers'
+  | 'metrics';
 
 export interface Route {
   readonly endpoint: Endpoint;
@@ -19,6 +28,8 @@ export interface Route {
  */
 export function route(path: string): Route | undefined {
   if (path === '/v2' || path === '/v2/') return { endpoint: 'base', repository: '', item: '' };
+  if (path === '/v2/_catalog') return { endpoint: 'catalog', repository: '', item: '' };
+  if (path === '/metrics') return { endpoint: 'metrics', repository: '', item: '' };
   if (!path.startsWith('/v2/')) return undefined;
   const parts = path.slice('/v2/'.length).split('/');
   const [third, second, last] = [parts.at(-3), parts.at(-2), parts.at(-1)!];

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
+import { freeMemory } from '../lib/free-memory.ts';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import type { BlobIngest, BlobStore } from '../store/index.ts';
 import { Refusal } from './errors.ts';
-import type { Metadata } from './metadata.ts';
+import type { Metadata, NewUpload } from './metadata.ts';
+import type { OwnStorage } from './own-storage.ts';
 
 const debug = debugLog('distribution');
 /** As long as docker's registry keeps an upload that nobody goes on with. */
 const expiryMs = 7 * 24 * 60 * 60 * 1000;
+/** What a client has not gone on with for so long does not count as one of its sessions. */
+const countedMs = 60 * 60 * 1000;
 /** An ingest between two requests keeps its running hash for so long; later its bytes are hashed again from the disk. */
 const keepOpenMs = 30_000;
 
@@ -19,19 +23,28 @@ const keepOpenMs = 30_000;
 export class UploadSessions {
   readonly #blobs: BlobStore;
   readonly #metadata: Metadata;
+  readonly #maxPerClient: number;
   /** Written by a request right now; undefined while it opens. */
   readonly #inUse = new Map<string, BlobIngest | undefined>();
   readonly #idle = new Map<string, { ingest: BlobIngest; timer: NodeJS.Timeout }>();
 
-  constructor(blobs: BlobStore, metadata: Metadata) {
+  constructor({ blobs, metadata }: OwnStorage, options: { maxPerClient?: number | undefined } = {}) {
     this.#blobs = blobs;
     this.#metadata = metadata;
+    this.#maxPerClient = options.maxPerClient ?? Number.POSITIVE_INFINITY;
   }
 
-  /** @returns the id of the new session */
-  create(repository: string, algorithm: DigestAlgorithm): string {
+  /**
+   * @returns the id of the new session
+   * @throws Refusal `TOOMANYREQUESTS` if the client has too many
+   */
+  create(upload: NewUpload): string {
+    if (this.#metadata.uploadsOf(upload.client, Date.now() - countedMs) >= this.#maxPerClient) {
+      const message = `at most ${this.#maxPerClient} uploads are open for one client`;
+      throw new Refusal(429, { code: 'TOOMANYREQUESTS', message }, { 'Retry-After': '30' });
+    }
     const id = randomUUID();
-    this.#metadata.addUpload(id, { repository, algorithm, atMs: Date.now() });
+    this.#metadata.addUpload(id, upload);
     return id;
   }
 
@@ -54,7 +67,7 @@ export class UploadSessions {
     if (this.#inUse.has(id)) throw await this.outOfOrder(repository, id, 'another request is writing to this upload');
     this.#inUse.set(id, undefined);
     try {
-      const ingest = this.#takeIdle(id) ?? (await this.#blobs.openIngest(id, { algorithm }));
+      const ingest = this.#takeIdle(id) ?? (await this.#blobs.openIngest(id, { algorithm, onWritten: freeMemory }));
       this.#inUse.set(id, ingest);
       try {
         return await write(ingest);
@@ -76,6 +89,7 @@ export class UploadSessions {
     { ingest, digest }: { ingest: BlobIngest; digest: Digest },
   ): Promise<void> {
     try {
+      this.#metadata.claimBlob(id, digest);
       const { size } = await ingest.commit({ digest });
       this.#metadata.finishUpload(id, { repository, digest, size });
     } catch (error) {
@@ -91,10 +105,13 @@ export class UploadSessions {
    * @throws Refusal `BLOB_UPLOAD_UNKNOWN`, or 416 while a request writes
    */
   async cancel(repository: string, id: string): Promise<void> {
-    await this.use(repository, id, async (ingest) => {
-      await ingest.discard();
-      this.#metadata.removeUpload(id);
-    });
+    await this.use(repository, id, (ingest) => this.end(id, ingest));
+  }
+
+  /** As `cancel`, by the request that writes. */
+  async end(id: string, ingest: BlobIngest): Promise<void> {
+    await ingest.discard();
+    this.#metadata.removeUpload(id);
   }
 
   /** Cancels a session unless it has ended already. */
@@ -102,11 +119,11 @@ export class UploadSessions {
     if (this.#metadata.uploadAlgorithm(repository, id) !== undefined) await this.cancel(repository, id);
   }
 
-  /** Cancels what nobody has written to for a week before `nowMs`. */
-  async expire(nowMs: number): Promise<void> {
-    for (const { id, repository } of this.#metadata.uploadsUntouchedSince(nowMs - expiryMs)) {
-      if (!this.#inUse.has(id)) await this.drop(repository, id);
-    }
+  /** Cancels what nobody has written to for a week before `nowMs`; a dry run only counts. @returns how many */
+  async expire(nowMs: number, { dryRun = false } = {}): Promise<number> {
+    const untouched = this.#metadata.uploadsUntouchedSince(nowMs - expiryMs).filter(({ id }) => !this.#inUse.has(id));
+    if (!dryRun) for (const { id, repository } of untouched) await this.drop(repository, id);
+    return untouched.length;
   }
 
   /** Keeps the bytes of all sessions for the next start. Call when no request is running. */
@@ -144,7 +161,7 @@ export class UploadSessions {
       if (errorCode(error) === 'ERR_LADING_INGEST_ENDED') return;
       throw error;
     }
-    this.#metadata.touchUpload(id, Date.now());
+    this.#metadata.touchUpload(id);
     const pause = () =>
       this.#takeIdle(id)
         ?.pause()

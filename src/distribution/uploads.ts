@@ -1,18 +1,19 @@
+import { statSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { type Digest, type DigestAlgorithm, digestAlgorithm } from '../oci/digest.ts';
-import type { BlobIngest, BlobStore } from '../store/index.ts';
+import type { BlobIngest } from '../store/index.ts';
 import { digestOrRefusal, Refusal } from './errors.ts';
 import type { Exchange, Handler, Reply } from './exchange.ts';
-import type { Metadata } from './metadata.ts';
-import { readChunks } from './request-body.ts';
+import type { OwnStorage } from './own-storage.ts';
+import { tooLarge } from './request-body.ts';
 import { sessionHeaders, type UploadSessions } from './upload-sessions.ts';
 
 const algorithms: ReadonlySet<string> = new Set<DigestAlgorithm>(['sha256', 'sha384', 'sha512']);
 
 interface Parts {
   readonly sessions: UploadSessions;
-  readonly metadata: Metadata;
-  readonly blobs: BlobStore;
+  readonly storage: OwnStorage;
+  readonly maxBlobBytes: number;
 }
 
 /** `POST blobs/uploads/`: begins an upload, takes a whole blob, or mounts one (end-4, end-11). */
@@ -21,50 +22,49 @@ export function uploadsHandlers(parts: Parts): Record<'POST', Handler> {
 }
 
 /** What is asked of one upload (end-5, end-6, end-13, end-14). */
-export function uploadHandlers(sessions: UploadSessions): Record<'GET' | 'PATCH' | 'PUT' | 'DELETE', Handler> {
+export function uploadHandlers(parts: Parts): Record<'GET' | 'PATCH' | 'PUT' | 'DELETE', Handler> {
   return {
-    GET: (exchange) => showUpload(sessions, exchange),
-    PATCH: (exchange) => continueUpload(sessions, exchange),
-    PUT: (exchange) => finishUpload(sessions, exchange),
-    DELETE: (exchange) => cancelUpload(sessions, exchange),
+    GET: (exchange) => showUpload(parts, exchange),
+    PATCH: (exchange) => continueUpload(parts, exchange),
+    PUT: (exchange) => finishUpload(parts, exchange),
+    DELETE: (exchange) => cancelUpload(parts, exchange),
   };
 }
 
 async function startUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
-  const { sessions } = parts;
-  const { repository, query } = exchange;
+  const { repository, query, client } = exchange;
   const mount = optionalDigest(query.get('mount'));
   const digest = optionalDigest(query.get('digest'));
   const algorithm = sessionAlgorithm(query.get('digest-algorithm'), digest ?? mount);
-  if (mount !== undefined && (await mountBlob(parts, { repository, digest: mount, from: query.get('from') }))) {
+  if (mount !== undefined && mountBlob(parts, { repository, digest: mount, from: query.get('from') ?? undefined })) {
     return blobCreated(repository, mount);
   }
-  const id = sessions.create(repository, algorithm);
+  const id = parts.sessions.create({ repository, algorithm, client });
   if (digest === undefined) return { status: 202, headers: sessionHeaders(repository, id, 0) };
-  await uploadWhole(sessions, exchange, { id, digest });
+  await uploadWhole(parts, exchange, { id, digest });
   return blobCreated(repository, digest);
 }
 
 /** Without `from` any repository may be the source. @returns whether the repository has the blob now */
-async function mountBlob(
-  { metadata, blobs }: Parts,
-  { repository, digest, from }: { repository: string; digest: Digest; from: string | null },
-): Promise<boolean> {
-  const size = from === null ? metadata.blobSizeAnywhere(digest) : metadata.blobSize(from, digest);
-  if (size === undefined || (await blobs.size(digest)) !== size) return false;
-  metadata.linkBlob(repository, digest, size);
-  return true;
+function mountBlob(
+  { storage: { metadata, blobs } }: Parts,
+  blob: { repository: string; digest: Digest; from: string | undefined },
+): boolean {
+  const path = blobs.path(blob.digest);
+  return metadata.mountBlob(blob, (size) => statSync(path, { throwIfNoEntry: false })?.size === size);
 }
 
 /** Nobody has been told of this session, so a request that fails takes it along. */
 async function uploadWhole(
-  sessions: UploadSessions,
-  { request, repository }: Exchange,
+  parts: Parts,
+  exchange: Exchange,
   { id, digest }: { id: string; digest: Digest },
 ): Promise<void> {
+  const { sessions } = parts;
+  const { repository } = exchange;
   try {
     await sessions.use(repository, id, async (ingest) => {
-      for await (const chunk of readChunks(request)) await ingest.append(chunk);
+      await appendBody(parts, exchange, { id, ingest });
       await sessions.finish(repository, id, { ingest, digest });
     });
   } catch (error) {
@@ -73,50 +73,58 @@ async function uploadWhole(
   }
 }
 
-async function showUpload(sessions: UploadSessions, { repository, item }: Exchange): Promise<Reply> {
+async function showUpload({ sessions }: Parts, { repository, item }: Exchange): Promise<Reply> {
   return { status: 204, headers: sessionHeaders(repository, item, await sessions.offset(repository, item)) };
 }
 
-async function continueUpload(sessions: UploadSessions, { request, repository, item }: Exchange): Promise<Reply> {
-  const offset = await sessions.use(repository, item, async (ingest) => {
-    await appendBody(sessions, { request, repository, id: item, ingest });
+async function continueUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
+  const { repository, item } = exchange;
+  const offset = await parts.sessions.use(repository, item, async (ingest) => {
+    await appendBody(parts, exchange, { id: item, ingest });
     return ingest.offset;
   });
   return { status: 202, headers: sessionHeaders(repository, item, offset) };
 }
 
-async function finishUpload(sessions: UploadSessions, { request, repository, item, query }: Exchange): Promise<Reply> {
+async function finishUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
+  const { repository, item, query } = exchange;
   const digest = digestOrRefusal(query.get('digest') ?? '');
-  await sessions.use(repository, item, async (ingest) => {
-    await appendBody(sessions, { request, repository, id: item, ingest });
-    await sessions.finish(repository, item, { ingest, digest });
+  await parts.sessions.use(repository, item, async (ingest) => {
+    await appendBody(parts, exchange, { id: item, ingest });
+    await parts.sessions.finish(repository, item, { ingest, digest });
   });
   return blobCreated(repository, digest);
 }
 
-async function cancelUpload(sessions: UploadSessions, { repository, item }: Exchange): Promise<Reply> {
+async function cancelUpload({ sessions }: Parts, { repository, item }: Exchange): Promise<Reply> {
   await sessions.cancel(repository, item);
   return { status: 204 };
 }
 
 /**
  * Takes the body in behind what is there. With `Content-Range` it must begin there and have that length; without, it
- * is a stream. What came of a body that is cut stays, as hashed.
+ * is a stream. What came of a body that is cut stays, as hashed; what can only become too large a blob does not.
  */
 async function appendBody(
-  sessions: UploadSessions,
-  { request, repository, id, ingest }: { request: IncomingMessage; repository: string; id: string; ingest: BlobIngest },
+  { sessions, maxBlobBytes }: Parts,
+  { request, body, repository }: Exchange,
+  { id, ingest }: { id: string; ingest: BlobIngest },
 ): Promise<void> {
   const range = contentRange(request);
   if (range && (range.start !== ingest.offset || range.length < 1)) {
     throw await sessions.outOfOrder(repository, id, 'the chunk does not begin where the upload ends');
   }
-  const announced = request.headers['content-length'];
-  if (range && announced !== undefined && Number(announced) !== range.length) throw sizeInvalid();
+  if (range && body.announced !== undefined && body.announced !== range.length) throw sizeInvalid();
+  const tooLong = async () => {
+    await sessions.end(id, ingest);
+    return tooLarge(maxBlobBytes);
+  };
+  if (ingest.offset + (body.announced ?? 0) > maxBlobBytes) throw await tooLong();
   let left = range?.length ?? Number.POSITIVE_INFINITY;
-  for await (const chunk of readChunks(request)) {
+  for await (const chunk of body.chunks()) {
     left -= chunk.byteLength;
     if (left < 0) throw sizeInvalid();
+    if (ingest.offset + chunk.byteLength > maxBlobBytes) throw await tooLong();
     await ingest.append(chunk);
   }
   if (range && left > 0) throw sizeInvalid();

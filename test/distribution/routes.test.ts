@@ -7,6 +7,8 @@ const digest = digestOf('content');
 
 test.each([
   ['/v2/', 'base', '', ''],
+  ['/v2/_catalog', 'catalog', '', ''],
+  ['/metrics', 'metrics', '', ''],
   ['/v2/a/manifests/latest', 'manifest', 'a', 'latest'],
   ['/v2/a/b/c/manifests/latest', 'manifest', 'a/b/c', 'latest'],
   [`/v2/a/blobs/${digest}`, 'blob', 'a', digest],
@@ -26,7 +28,7 @@ test.each([
   expect(route(path)).toEqual({ endpoint, repository, item });
 });
 
-test.each(['/', '/v1/', '/v2/a', '/v2/_catalog', '/v2/a/tags/all', '/V2/', '/v2/a/unknown/x'])(
+test.each(['/', '/v1/', '/v2/a', '/v2/_catalog/', '/metrics/', '/v2/a/tags/all', '/V2/', '/v2/a/unknown/x'])(
   '%s is nothing',
   (path) => {
     expect(route(path)).toBeUndefined();

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { expect, test, vi } from 'vitest';
 import { startRegistry } from '../../src/distribution/index.ts';
 import { Metadata } from '../../src/distribution/metadata.ts';
+import { OwnStorage } from '../../src/distribution/own-storage.ts';
 import { UploadSessions } from '../../src/distribution/upload-sessions.ts';
 import { digestOf } from '../../src/oci/index.ts';
 import { BlobStore } from '../../src/store/index.ts';
@@ -26,9 +27,13 @@ test('every request is recorded, without its query', async () => {
     {
       method: 'GET',
       path: '/v2/records/manifests/x',
+      endpoint: 'manifest',
       status: 200,
       bytes: manifest.length,
+      receivedBytes: 0,
       userAgent: 'tester/1',
+      address: '127.0.0.1',
+      user: undefined,
       durationMs: expect.any(Number),
     },
     expect.objectContaining({ method: 'HEAD', status: 200, bytes: 0, userAgent: undefined }),
@@ -51,7 +56,11 @@ test('a client that leaves in the middle of an upload is recorded with 499; what
   await vi.waitUntil(async () => (await registry.send('GET', location)).headers.range === '0-399');
   call.destroy();
   await vi.waitUntil(() => registry.records.some(({ method }) => method === 'PATCH'));
-  expect(registry.records.find(({ method }) => method === 'PATCH')).toMatchObject({ status: 499, bytes: 0 });
+  expect(registry.records.find(({ method }) => method === 'PATCH')).toMatchObject({
+    status: 499,
+    bytes: 0,
+    receivedBytes: 400,
+  });
   const bytes = Buffer.concat([Buffer.alloc(400), randomBlob()]);
   const done = await registry.send('PUT', `${location}?digest=${digestOf(bytes)}`, { body: bytes.subarray(400) });
   expect(done.status).toBe(201);
@@ -100,23 +109,25 @@ test('a monolithic upload that is cut leaves nothing behind', async () => {
 
 test('uploads that nobody goes on with for a week expire, others stay', async () => {
   const folder = await temporaryFolder();
-  const metadata = new Metadata(folder);
-  const blobs = new BlobStore(folder);
-  const sessions = new UploadSessions(blobs, metadata);
-  const [idle, used] = [sessions.create('a', 'sha256'), sessions.create('a', 'sha256')];
+  let nowMs = Date.now();
+  const storage = new OwnStorage(folder, { now: () => nowMs });
+  const sessions = new UploadSessions(storage);
+  const create = () => sessions.create({ repository: 'a', algorithm: 'sha256', client: 'test' });
+  const [idle, used] = [create(), create()];
   const append = async (id: string) => sessions.use('a', id, (ingest) => ingest.append(Buffer.from('bytes')));
+  const [start, weekMs] = [nowMs, 7 * 24 * 60 * 60 * 1000];
   await append(idle);
+  nowMs = start + weekMs;
   await append(used);
-  const weekMs = 7 * 24 * 60 * 60 * 1000;
-  metadata.touchUpload(used, Date.now() + weekMs);
-  await sessions.expire(Date.now() + weekMs - 60_000);
+  expect(await sessions.expire(start + weekMs - 60_000)).toBe(0);
   expect(await sessions.offset('a', idle)).toBe(5);
-  await sessions.expire(Date.now() + weekMs + 60_000);
+  expect(await sessions.expire(start + weekMs + 60_000, { dryRun: true })).toBe(1);
+  expect(await sessions.expire(start + weekMs + 60_000)).toBe(1);
   await expect(sessions.offset('a', idle)).rejects.toMatchObject({ status: 404 });
-  expect(await blobs.ingestSize(idle)).toBe(0);
+  expect(await storage.blobs.ingestSize(idle)).toBe(0);
   expect(await sessions.offset('a', used)).toBe(5);
   await sessions.close();
-  metadata.close();
+  storage.close();
 });
 
 test('a blob whose file is lost is unknown, and comes back with the next push', async () => {
