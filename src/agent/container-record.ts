@@ -1,6 +1,6 @@
 import type { ContainerStatus } from '../cri/messages.ts';
-import type { PodContainer } from './pod.ts';
-import type { ContainerFacts } from './pod-actions.ts';
+import type { ContainerFacts } from './container-facts.ts';
+import type { ContainerKind, PodContainer } from './pod.ts';
 
 /** Why a container does not run: the waiting state of the Kubernetes API. */
 export interface WaitingState {
@@ -10,6 +10,7 @@ export interface WaitingState {
 
 /** What a pod worker knows about one container. */
 export interface ContainerRecord {
+  readonly kind: ContainerKind;
   readonly container: PodContainer;
   /** As last seen, newest first. */
   instances: readonly ContainerStatus[];
@@ -23,8 +24,16 @@ export interface ContainerRecord {
   restartRequested: boolean;
 }
 
-export function newRecord(container: PodContainer): ContainerRecord {
-  return { container, instances: [], starting: undefined, nextAttempt: 0, waiting: undefined, restartRequested: false };
+export function newRecord(kind: ContainerKind, container: PodContainer): ContainerRecord {
+  return {
+    kind,
+    container,
+    instances: [],
+    starting: undefined,
+    nextAttempt: 0,
+    waiting: undefined,
+    restartRequested: false,
+  };
 }
 
 /** Whether the container `id` is one of the record's. */
@@ -34,9 +43,10 @@ export function hasInstance({ instances, starting }: ContainerRecord, id: string
 
 /** The record as the restart rules see it. */
 export function containerFacts({ container, instances, restartRequested }: ContainerRecord): ContainerFacts {
-  const { restartPolicy, restartPolicyRules } = container;
+  const { name, restartPolicy, restartPolicyRules } = container;
   const [newest] = instances;
   return {
+    name,
     restartPolicy,
     restartPolicyRules,
     restartRequested,

@@ -15,6 +15,8 @@ import type { Pod } from './pod.ts';
 export interface ImageDecision {
   readonly pod: Pod;
   readonly container: string;
+  /** `spec.containers{web}`, as in the container's events. */
+  readonly fieldPath: string;
   /** 0 for the first start; the restart count of the container if it starts. */
   readonly attempt: number;
   readonly image: string;
@@ -62,7 +64,7 @@ export async function startContainer(
 ): Promise<boolean> {
   const { pod, record, sandbox, signal } = start;
   const { container } = record;
-  const fieldPath = containerFieldPath(container.name);
+  const fieldPath = containerFieldPath(record);
   const failed = (reason: string, message: string, detail = message): boolean => {
     deps.events.record(pod, fieldPath, { type: 'Warning', reason: 'Failed', message: `Error: ${detail}` });
     record.waiting = { reason, message };
@@ -132,6 +134,7 @@ function decisionOf(
   return {
     pod,
     container: name,
+    fieldPath: containerFieldPath(record),
     attempt: record.nextAttempt,
     image,
     policy: imagePullPolicy,

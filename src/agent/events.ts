@@ -1,4 +1,4 @@
-import type { Pod } from './pod.ts';
+import type { ContainerKind, Pod } from './pod.ts';
 
 /** What happened to a pod, in the words of Kubernetes. */
 export interface KubeEvent {
@@ -52,6 +52,12 @@ export class EventRecorder {
 }
 
 /** `spec.containers{web}`: how the kubelet names a container in events. */
-export function containerFieldPath(name: string): string {
-  return `spec.containers{${name}}`;
+export function containerFieldPath({
+  kind,
+  container,
+}: {
+  readonly kind: ContainerKind;
+  readonly container: { readonly name: string };
+}): string {
+  return `spec.${kind}{${container.name}}`;
 }

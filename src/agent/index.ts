@@ -25,6 +25,7 @@ export {
   type ImageVolumePull,
   pullImageVolumes,
 } from './image-volumes.ts';
+export { parseKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, Pod, PodContainer, PodSpec } from './pod.ts';

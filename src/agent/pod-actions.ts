@@ -1,89 +1,120 @@
-import { decideRestart, type RestartPolicy, type RestartRule } from '../policy/index.ts';
+import type { RestartPolicy } from '../policy/index.ts';
+import { type ContainerFacts, runningProblem, startsContainer, unknownStateMessage } from './container-facts.ts';
+import { initContainerActions } from './init-container-actions.ts';
 
 export interface SandboxFacts {
+  /** It runs, and where pods have addresses of their own it has one. */
   readonly ready: boolean;
   readonly attempt: number;
 }
 
-export interface ContainerFacts {
-  readonly restartPolicy?: RestartPolicy | undefined;
-  readonly restartPolicyRules?: readonly RestartRule[];
-  /** The newest instance; undefined when there was none. */
-  readonly newest?:
-    | { readonly state: 'created' | 'running' | 'exited' | 'unknown'; readonly exitCode: number }
-    | undefined;
-  /** Start it again whatever its restart policy makes of its exit. */
-  readonly restartRequested?: boolean;
+export interface PodFacts {
+  readonly restartPolicy: RestartPolicy;
+  /** The newest sandbox; undefined when there was none. */
+  readonly sandbox: SandboxFacts | undefined;
+  readonly initContainers: readonly ContainerFacts[];
+  readonly containers: readonly ContainerFacts[];
+  readonly ephemeralContainers?: readonly ContainerFacts[];
 }
 
-/** What one pod sync has to do. */
+export interface ContainerToKill {
+  readonly kind: 'initContainers' | 'containers';
+  readonly index: number;
+  /** For the event, in the kubelet's words. */
+  readonly message: string;
+}
+
+/** What one pod sync has to do. Containers are indexes, in the order in which they are started. */
 export interface PodActions {
   /** Stop what runs in the pod: its sandbox is gone, or nothing is left to do. */
   readonly killPod: boolean;
   readonly createSandbox: boolean;
   /** Of the sandbox to create, or of the one to keep. */
   readonly attempt: number;
-  /** Indexes. */
+  readonly initContainersToStart: readonly number[];
   readonly containersToStart: readonly number[];
-  /** Indexes of containers in an unclear state, which are killed before they are started. */
-  readonly containersToKill: readonly number[];
+  readonly ephemeralContainersToStart: readonly number[];
+  /** Containers that run, or may run, but must not go on as they are. */
+  readonly containersToKill: readonly ContainerToKill[];
 }
 
 /**
- * What a pod needs, from what its sandbox and containers are: for pods of regular containers, the kubelet's
- * `computePodActions`.
+ * What a pod needs, from what its sandbox and containers are: the kubelet's `computePodActions`.
  * @see pull-policy.md 12.1
  */
-export function podActions(pod: {
-  readonly restartPolicy: RestartPolicy;
-  /** The newest sandbox; undefined when there was none. */
-  readonly sandbox: SandboxFacts | undefined;
-  readonly containers: readonly ContainerFacts[];
-}): PodActions {
+export function podActions(pod: PodFacts): PodActions {
   return pod.sandbox?.ready ? inSandbox(pod, pod.sandbox.attempt) : withoutSandbox(pod);
 }
 
-type PodFacts = Parameters<typeof podActions>[0];
+function inSandbox(pod: PodFacts, attempt: number): PodActions {
+  const init = initContainerActions(pod);
+  // Ephemeral containers start once, whatever the others do.
+  const ephemeralContainersToStart = indexesOf(pod.ephemeralContainers ?? [], ({ newest }) => !newest);
+  const common = { createSandbox: false, attempt, ephemeralContainersToStart };
+  const { initContainersToStart, containersToKill: initToKill } = init;
+  if (init.killPod || !init.initialized) {
+    const { killPod } = init;
+    return { ...common, killPod, initContainersToStart, containersToStart: [], containersToKill: initToKill };
+  }
+  const { containersToStart, containersToKill, keepsAny } = regularContainerActions(pod);
+  const killPod = !keepsAny && containersToStart.length === 0;
+  return {
+    ...common,
+    killPod,
+    // Sidecars must not keep a pod alive whose containers are done.
+    initContainersToStart: killPod ? [] : initContainersToStart,
+    containersToStart,
+    containersToKill: [...initToKill, ...containersToKill],
+  };
+}
 
-function inSandbox({ restartPolicy, containers }: PodFacts, attempt: number): PodActions {
+function regularContainerActions({ restartPolicy, containers }: PodFacts): {
+  containersToStart: number[];
+  containersToKill: ContainerToKill[];
+  keepsAny: boolean;
+} {
   const containersToStart: number[] = [];
-  const containersToKill: number[] = [];
+  const containersToKill: ContainerToKill[] = [];
+  let keepsAny = false;
   containers.forEach((container, index) => {
-    if (!startsContainer(container, restartPolicy)) return;
-    containersToStart.push(index);
-    if (container.newest?.state === 'unknown') containersToKill.push(index);
+    const kill = (message: string) => containersToKill.push({ kind: 'containers', index, message });
+    if (container.newest?.state !== 'running') {
+      if (!startsContainer(container, restartPolicy)) return;
+      containersToStart.push(index);
+      if (container.newest?.state === 'unknown') kill(unknownStateMessage('Container'));
+      return;
+    }
+    const problem = runningProblem('Container', container);
+    if (problem === undefined) {
+      keepsAny = true;
+      return;
+    }
+    const restarts = container.specChanged || (container.restartPolicy ?? restartPolicy) !== 'Never';
+    if (restarts) containersToStart.push(index);
+    kill(restarts ? `${problem}, will be restarted` : problem);
   });
-  const keepsNone = containers.every(({ newest }) => newest?.state !== 'running');
-  const killPod = keepsNone && containersToStart.length === 0;
-  return { killPod, createSandbox: false, attempt, containersToStart, containersToKill };
+  return { containersToStart, containersToKill, keepsAny };
 }
 
 /** A new sandbox starts all containers, except those that are done under OnFailure; pods under Never run only once. */
-function withoutSandbox({ restartPolicy, sandbox, containers }: PodFacts): PodActions {
+function withoutSandbox({ restartPolicy, sandbox, initContainers, containers }: PodFacts): PodActions {
   const attempt = sandbox ? sandbox.attempt + 1 : 0;
-  const only = (containersToStart: readonly number[]): PodActions => {
-    const createSandbox = containersToStart.length > 0;
-    return { killPod: true, createSandbox, attempt, containersToStart, containersToKill: [] };
-  };
+  const actions = { killPod: true, attempt, ephemeralContainersToStart: [], containersToKill: [] };
+  const nothing = { ...actions, createSandbox: false, initContainersToStart: [], containersToStart: [] };
   const mayRestart = containers.some(({ restartPolicy: own }) => (own ?? restartPolicy) !== 'Never');
-  if (!mayRestart && sandbox && containers.some(({ newest }) => newest)) return only([]);
-  const succeeded = ({ newest }: ContainerFacts) => newest?.state === 'exited' && newest.exitCode === 0;
-  return only(
-    [...containers.keys()].filter((index) => {
-      const container = containers[index]!;
-      return !(succeeded(container) && (container.restartPolicy ?? restartPolicy) === 'OnFailure');
-    }),
-  );
+  const hasRun = [...initContainers, ...containers].some(({ newest }) => newest);
+  if (!mayRestart && sandbox && hasRun) return nothing;
+  const containersToStart = indexesOf(containers, (container) => {
+    const succeeded = container.newest?.state === 'exited' && container.newest.exitCode === 0;
+    return !(succeeded && (container.restartPolicy ?? restartPolicy) === 'OnFailure');
+  });
+  if (containersToStart.length === 0) return nothing;
+  if (initContainers.length === 0) {
+    return { ...actions, createSandbox: true, initContainersToStart: [], containersToStart };
+  }
+  return { ...actions, createSandbox: true, initContainersToStart: [0], containersToStart: [] };
 }
 
-/** Whether a sync starts the container, its sandbox being there. */
-export function startsContainer(container: ContainerFacts, podRestartPolicy: RestartPolicy): boolean {
-  if (container.restartRequested && container.newest?.state === 'exited') return true;
-  return decideRestart({
-    podRestartPolicy,
-    podDeleting: false,
-    containerRestartPolicy: container.restartPolicy,
-    restartRules: container.restartPolicyRules ?? [],
-    newest: container.newest,
-  }).start;
+function indexesOf(containers: readonly ContainerFacts[], matches: (container: ContainerFacts) => boolean): number[] {
+  return [...containers.keys()].filter((index) => matches(containers[index]!));
 }

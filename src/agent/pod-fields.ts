@@ -46,7 +46,7 @@ export const treatments: Readonly<Record<string, Readonly<Record<string, Treatme
     hostname: 'used',
     hostnameOverride: 'used',
     imagePullSecrets: { ignored: "credentials come from the node's docker configuration" },
-    initContainers: notYet('run init containers'),
+    initContainers: 'used',
     nodeName: 'used',
     nodeSelector: ignored,
     os: 'used',

@@ -1,12 +1,14 @@
 import type { ContainerStatus } from '../cri/messages.ts';
+import type { RestartPolicy } from '../policy/index.ts';
+import { isSidecar, startsContainer } from './container-facts.ts';
 import { statusImage } from './container-image.ts';
 import { type ContainerRecord, containerFacts, type WaitingState } from './container-record.ts';
 import type { Pod } from './pod.ts';
-import { startsContainer } from './pod-actions.ts';
 
 export interface PodStatus {
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
   /** One per container, in the order of the pod. */
+  readonly initContainerStatuses: readonly PodContainerStatus[];
   readonly containerStatuses: readonly PodContainerStatus[];
 }
 
@@ -44,21 +46,57 @@ export interface TerminatedState {
  */
 export function podStatus(
   pod: Pod,
-  containers: readonly ContainerRecord[],
+  records: readonly ContainerRecord[],
   { deleting }: { deleting: boolean },
 ): PodStatus {
-  const willStart = containers.map(
-    (record) => !deleting && startsContainer(containerFacts(record), pod.spec.restartPolicy),
-  );
-  const containerStatuses = containers.map((record, index) => containerStatus(record, willStart[index]!));
-  return { phase: phaseOf(containerStatuses, { restarts: willStart.includes(true), deleting }), containerStatuses };
+  const { restartPolicy } = pod.spec;
+  const init = records.filter(({ kind }) => kind === 'initContainers');
+  const containers = records.filter(({ kind }) => kind === 'containers');
+  const unstarted = init.length > 0 ? 'PodInitializing' : 'ContainerCreating';
+  const statusesOf = (list: readonly ContainerRecord[], willStart: readonly boolean[]) =>
+    list.map((record, index) => containerStatus(record, { willStart: willStart[index]!, unstarted }));
+  const willStart = containers.map((record) => !deleting && startsContainer(containerFacts(record), restartPolicy));
+  const initWillStart = init.map((record) => !deleting && initStarts(record, restartPolicy));
+  const containerStatuses = statusesOf(containers, willStart);
+  const initContainerStatuses = statusesOf(init, initWillStart);
+  const initialization = initializationOf(init, initWillStart);
+  const restarts = willStart.includes(true);
+  const phase =
+    initialization === 'failed'
+      ? 'Failed'
+      : phaseOf(containerStatuses, { restarts, deleting, initializing: initialization === 'pending' });
+  return { phase, initContainerStatuses, containerStatuses };
+}
+
+/** Whether an init container is started again: not when it has succeeded, unless it is a sidecar. */
+function initStarts(record: ContainerRecord, podRestartPolicy: RestartPolicy): boolean {
+  const facts = containerFacts(record);
+  if (!isSidecar(facts) && facts.newest?.state === 'exited' && facts.newest.exitCode === 0) return false;
+  return startsContainer(facts, podRestartPolicy);
+}
+
+/** `failed`: an init container has failed and is not started again, so the others never are. */
+function initializationOf(
+  init: readonly ContainerRecord[],
+  willStart: readonly boolean[],
+): 'done' | 'pending' | 'failed' {
+  const unfinished = [...init.keys()].filter((index) => {
+    const { container, instances } = init[index]!;
+    return !isSidecar(container) && !(instances[0]?.state === 'CONTAINER_EXITED' && instances[0].exitCode === 0);
+  });
+  const hasFailed = (index: number) => init[index]!.instances[0]?.state === 'CONTAINER_EXITED' && !willStart[index];
+  if (unfinished.some(hasFailed)) return 'failed';
+  return unfinished.length > 0 ? 'pending' : 'done';
 }
 
 export function toMilliseconds(nanoseconds: bigint): number {
   return Number(nanoseconds / 1_000_000n);
 }
 
-function containerStatus({ container, instances, waiting }: ContainerRecord, willStart: boolean): PodContainerStatus {
+function containerStatus(
+  { container, instances, waiting }: ContainerRecord,
+  { willStart, unstarted }: { willStart: boolean; unstarted: string },
+): PodContainerStatus {
   const [newest, previous] = instances;
   const common = {
     name: container.name,
@@ -78,7 +116,7 @@ function containerStatus({ container, instances, waiting }: ContainerRecord, wil
       state: { running: { startedAtMs: toMilliseconds(newest.startedAt) } },
       lastState: lastState(previous),
     };
-  const state = { waiting: waiting ?? { reason: 'ContainerCreating', message: '' } };
+  const state = { waiting: waiting ?? { reason: unstarted, message: '' } };
   return { ...common, state, lastState: lastState(previous) };
 }
 
@@ -99,8 +137,9 @@ function terminated({ exitCode, reason, message, startedAt, finishedAt }: Contai
 /** @see https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/kubelet/kubelet_pods.go (getPhase) */
 function phaseOf(
   statuses: readonly PodContainerStatus[],
-  { restarts, deleting }: { restarts: boolean; deleting: boolean },
+  { restarts, deleting, initializing }: { restarts: boolean; deleting: boolean; initializing: boolean },
 ): PodStatus['phase'] {
+  if (initializing && !deleting && !statuses.some(({ state }) => state.running)) return 'Pending';
   if (!deleting && statuses.some(({ state, lastState }) => state.waiting && !lastState.terminated)) return 'Pending';
   if (restarts || statuses.some(({ state }) => state.running)) return 'Running';
   return statuses.every(({ state }) => state.terminated?.exitCode === 0) ? 'Succeeded' : 'Failed';

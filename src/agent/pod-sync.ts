@@ -6,10 +6,11 @@ import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { type Backoff, checkCrashLoop } from '../policy/index.ts';
 import { sandboxConfig } from './container-config.ts';
+import { isSidecar } from './container-facts.ts';
 import { type ContainerRecord, containerFacts, isRunning, newRecord } from './container-record.ts';
 import { type SandboxRef, type StarterDependencies, startContainer } from './container-starter.ts';
 import { containerFieldPath, type EventText } from './events.ts';
-import type { Pod } from './pod.ts';
+import type { ContainerKind, Pod } from './pod.ts';
 import { type PodActions, podActions, type SandboxFacts } from './pod-actions.ts';
 import type { PodLogs } from './pod-logs.ts';
 import { toMilliseconds } from './pod-status.ts';
@@ -28,16 +29,27 @@ export interface SyncResult {
   readonly done: boolean;
   /** Something that should run does not. */
   readonly failed: boolean;
+  /** What was started lets something else start at once: the next sync must not wait for an event. */
+  readonly again?: boolean;
   /** When the earliest of the delays between restarts ends; undefined when none is running. */
   readonly retryAtMs: number | undefined;
 }
 
+interface StartOutcome {
+  failed: boolean;
+  retryAtMs: number | undefined;
+  /** An init container does not run, so nothing after it may be started. */
+  stopped: boolean;
+  startedSidecar: boolean;
+}
+
 /**
- * Brings one pod nearer to what it should be: the kubelet's `SyncPod` for regular containers. Everything in it happens
- * one after another, also the pulls of different containers.
+ * Brings one pod nearer to what it should be: the kubelet's `SyncPod`. Everything in it happens one after another, also
+ * the pulls of different containers.
  * @see pull-policy.md 3
  */
 export class PodSync {
+  /** Init containers before the others. */
   readonly records: readonly ContainerRecord[];
   readonly #pod: Pod;
   readonly #deps: SyncDependencies;
@@ -54,7 +66,10 @@ export class PodSync {
     this.#logs = logs;
     const { namespace, name, uid } = pod.metadata;
     this.#logDirectory = join(deps.logRoot, `${namespace}_${name}_${uid}`);
-    this.records = pod.spec.containers.map(newRecord);
+    this.records = [
+      ...pod.spec.initContainers.map((container) => newRecord('initContainers', container)),
+      ...pod.spec.containers.map((container) => newRecord('containers', container)),
+    ];
   }
 
   /** @throws the signal's reason when the pod is stopped meanwhile */
@@ -65,23 +80,26 @@ export class PodSync {
       actions = podActions({
         restartPolicy: this.#pod.spec.restartPolicy,
         sandbox: await this.#sandboxFacts(),
-        containers: this.records.map(containerFacts),
+        initContainers: this.#recordsOf('initContainers').map(containerFacts),
+        containers: this.#recordsOf('containers').map(containerFacts),
       });
     } catch (error) {
       this.#event({ type: 'Warning', reason: 'FailedSync', message: `error determining status: ${criText(error)}` });
       return { done: false, failed: true, retryAtMs: undefined };
     }
-    if (!(await this.#prepareSandbox(actions))) return { done: false, failed: true, retryAtMs: undefined };
-    if (actions.containersToStart.length === 0) {
-      await this.#prune();
-      return { done: actions.killPod, failed: false, retryAtMs: undefined };
+    const prepared = (await this.#prepareSandbox(actions)) && (await this.#killUnwanted(actions));
+    if (!prepared) return { done: false, failed: true, retryAtMs: undefined };
+    const { initContainersToStart, containersToStart } = actions;
+    const outcome = await this.#startAll('initContainers', initContainersToStart, signal);
+    if (!outcome.stopped) {
+      const { failed, retryAtMs } = await this.#startAll('containers', containersToStart, signal);
+      outcome.failed ||= failed;
+      outcome.retryAtMs = earliest(outcome.retryAtMs, retryAtMs);
     }
-    const result = await this.#startAll(
-      actions.containersToStart.map((index) => this.records[index]!),
-      signal,
-    );
     await this.#prune();
-    return result;
+    const isIdle = initContainersToStart.length + containersToStart.length === 0;
+    const { failed, retryAtMs, startedSidecar } = outcome;
+    return { done: isIdle && actions.killPod, failed, retryAtMs, again: startedSidecar };
   }
 
   /** Asks the runtime what became of the pod's containers, and reads the logs of those that have ended. */
@@ -99,20 +117,30 @@ export class PodSync {
     }
   }
 
-  /** Stops all containers that run, side by side, each with an event. */
+  /**
+   * Stops all containers that run, each with an event: side by side, but sidecars after the others and in reverse order.
+   * All of them share the grace period.
+   */
   async stopContainers(gracePeriodSeconds: number): Promise<void> {
     const running = this.records.filter(({ instances }) => isRunning(instances[0]));
-    await allOrFirstError(running.map((record) => this.stopContainer(record, gracePeriodSeconds)));
+    const sidecars = running.filter(isSidecarRecord);
+    const others = running.filter((record) => !isSidecarRecord(record));
+    const endMs = this.#deps.clock.now() + gracePeriodSeconds * 1000;
+    await allOrFirstError(others.map((record) => this.stopContainer(record, gracePeriodSeconds)));
+    for (const sidecar of sidecars.toReversed()) {
+      const leftSeconds = Math.ceil((endMs - this.#deps.clock.now()) / 1000);
+      await this.stopContainer(sidecar, Math.max(leftSeconds, Math.min(gracePeriodSeconds, leastGraceSeconds)));
+    }
   }
 
   /** Stops the newest instance of one container. */
   async stopContainer(
-    { container, instances }: ContainerRecord,
+    record: ContainerRecord,
     gracePeriodSeconds: number,
-    message = `Stopping container ${container.name}`,
+    message = `Stopping container ${record.container.name}`,
   ): Promise<void> {
-    this.#event({ type: 'Normal', reason: 'Killing', message }, containerFieldPath(container.name));
-    await this.#deps.runtime.stopContainer(instances[0]!.id, gracePeriodSeconds);
+    this.#event({ type: 'Normal', reason: 'Killing', message }, containerFieldPath(record));
+    await this.#deps.runtime.stopContainer(record.instances[0]!.id, gracePeriodSeconds);
   }
 
   /** Ends what is left in the pod's sandboxes, without grace. */
@@ -152,6 +180,7 @@ export class PodSync {
       await this.stopContainers(minimumGraceSeconds(this.#pod));
       await this.stopSandboxes();
       await this.refresh();
+      if (createSandbox) await this.#forgetInitContainers();
       return true;
     } catch (error) {
       this.#event({ type: 'Warning', reason: 'FailedKillPod', message: `error killing pod: ${criText(error)}` });
@@ -159,35 +188,64 @@ export class PodSync {
     }
   }
 
-  async #startAll(records: readonly ContainerRecord[], signal: AbortSignal): Promise<SyncResult> {
-    let failed = false;
-    let retryAtMs: number | undefined;
-    for (const record of records) {
-      signal.throwIfAborted();
-      if (record.instances[0]?.state === 'CONTAINER_UNKNOWN') {
-        const message = 'Container is in unknown state, try killing it before restart';
-        await this.stopContainer(record, minimumGraceSeconds(this.#pod), message);
+  /** In a new sandbox initialisation begins again, so nothing of an earlier one may be taken for it. */
+  async #forgetInitContainers(): Promise<void> {
+    for (const record of this.#recordsOf('initContainers')) {
+      for (const instance of record.instances) await this.#removeInstance(record, instance);
+    }
+  }
+
+  /** Stops containers that must not go on; false when that failed. */
+  async #killUnwanted({ killPod, containersToKill }: PodActions): Promise<boolean> {
+    if (killPod) return true;
+    try {
+      for (const { kind, index, message } of containersToKill) {
+        await this.stopContainer(this.#recordsOf(kind)[index]!, minimumGraceSeconds(this.#pod), message);
       }
-      const exited = record.instances.find(({ state }) => state === 'CONTAINER_EXITED');
-      const wait = checkCrashLoop(this.#deps.crashLoop, {
-        pod: this.#pod.metadata,
-        container: record.container,
-        lastExitMs: exited && toMilliseconds(exited.finishedAt),
-        atMs: this.#deps.clock.now(),
-      });
-      if (wait) {
-        this.#deps.events.record(this.#pod, containerFieldPath(record.container.name), wait.event);
-        record.waiting = { reason: wait.error, message: wait.message };
-        retryAtMs = Math.min(retryAtMs ?? wait.retryAtMs, wait.retryAtMs);
-        failed = true;
+      return true;
+    } catch (error) {
+      const message = `error killing containers: ${criText(error)}`;
+      this.#event({ type: 'Warning', reason: 'FailedKillPod', message });
+      return false;
+    }
+  }
+
+  async #startAll(kind: ContainerKind, indexes: readonly number[], signal: AbortSignal): Promise<StartOutcome> {
+    const outcome: StartOutcome = { failed: false, retryAtMs: undefined, stopped: false, startedSidecar: false };
+    for (const index of indexes) {
+      const record = this.#recordsOf(kind)[index]!;
+      signal.throwIfAborted();
+      const retryAtMs = this.#crashLoopEnd(record);
+      outcome.retryAtMs = earliest(outcome.retryAtMs, retryAtMs);
+      if (retryAtMs === undefined && (await this.#start(record, signal))) {
+        outcome.startedSidecar ||= isSidecarRecord(record);
         continue;
       }
-      const onLog = (id: string, container: string, path: string) => this.#logs.follow(id, container, path);
-      const deps = { ...this.#deps, onLog };
-      const started = await startContainer(deps, { pod: this.#pod, record, sandbox: this.#sandboxes.at(-1)!, signal });
-      failed ||= !started;
+      outcome.failed = true;
+      if (kind === 'initContainers' && !isSidecarRecord(record)) return { ...outcome, stopped: true };
     }
-    return { done: false, failed, retryAtMs };
+    return outcome;
+  }
+
+  #start(record: ContainerRecord, signal: AbortSignal): Promise<boolean> {
+    const onLog = (id: string, container: string, path: string) => this.#logs.follow(id, container, path);
+    const sandbox = this.#sandboxes.at(-1)!;
+    return startContainer({ ...this.#deps, onLog }, { pod: this.#pod, record, sandbox, signal });
+  }
+
+  /** When the delay before the container's next start ends; undefined when it may start now. */
+  #crashLoopEnd(record: ContainerRecord): number | undefined {
+    const exited = record.instances.find(({ state }) => state === 'CONTAINER_EXITED');
+    const wait = checkCrashLoop(this.#deps.crashLoop, {
+      pod: this.#pod.metadata,
+      container: record.container,
+      lastExitMs: exited && toMilliseconds(exited.finishedAt),
+      atMs: this.#deps.clock.now(),
+    });
+    if (!wait) return undefined;
+    this.#deps.events.record(this.#pod, containerFieldPath(record), wait.event);
+    record.waiting = { reason: wait.error, message: wait.message };
+    return wait.retryAtMs;
   }
 
   /** Of each container the newest dead instance stays, for its status and its log; older ones go, as in the kubelet. */
@@ -195,13 +253,7 @@ export class PodSync {
     for (const record of this.records) {
       const dead = record.instances.filter((instance) => !isRunning(instance));
       for (const instance of dead.slice(1)) {
-        // Before it goes, so that its going wakes nobody; if it stays, the next sync finds it again.
-        record.instances = record.instances.filter(({ id }) => id !== instance.id);
-        await this.#attempt(`remove dead container ${instance.id}`, async () => {
-          await this.#deps.runtime.removeContainer(instance.id);
-          await this.#logs.close(instance.id);
-          if (instance.logPath) await rm(instance.logPath, { force: true });
-        });
+        await this.#attempt(`remove dead container ${instance.id}`, () => this.#removeInstance(record, instance));
       }
     }
     for (const { id } of this.#sandboxes.slice(0, -1).filter((sandbox) => !this.#occupied.has(sandbox.id))) {
@@ -210,6 +262,18 @@ export class PodSync {
         this.#sandboxes = this.#sandboxes.filter((sandbox) => sandbox.id !== id);
       });
     }
+  }
+
+  async #removeInstance(record: ContainerRecord, instance: ContainerStatus): Promise<void> {
+    // Before it goes, so that its going wakes nobody; if it stays, the next sync finds it again.
+    record.instances = record.instances.filter(({ id }) => id !== instance.id);
+    await this.#deps.runtime.removeContainer(instance.id);
+    await this.#logs.close(instance.id);
+    if (instance.logPath) await rm(instance.logPath, { force: true });
+  }
+
+  #recordsOf(kind: ContainerKind): readonly ContainerRecord[] {
+    return this.records.filter((record) => record.kind === kind);
   }
 
   /** Tidying that the next sync tries again when it fails. */
@@ -253,8 +317,18 @@ export class PodSync {
 }
 
 /** The kubelet gives every container at least two seconds to end by itself. */
+const leastGraceSeconds = 2;
+
 export function minimumGraceSeconds(pod: Pod): number {
-  return Math.max(2, pod.spec.terminationGracePeriodSeconds);
+  return Math.max(leastGraceSeconds, pod.spec.terminationGracePeriodSeconds);
+}
+
+function isSidecarRecord({ kind, container }: ContainerRecord): boolean {
+  return kind === 'initContainers' && isSidecar(container);
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 function criText(error: unknown): string {

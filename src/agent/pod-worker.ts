@@ -140,7 +140,7 @@ export class PodWorker {
       this.#woken = false;
       const result = await this.#syncOnce(signal);
       if (result.done) return this.#finish();
-      await this.#waitAfter(result);
+      if (!result.again) await this.#waitAfter(result);
     }
   }
 

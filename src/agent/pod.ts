@@ -24,10 +24,13 @@ export interface PodSpec {
   /** Empty when the pod uses the node's network: it then has the node's name. */
   readonly hostname: string;
   readonly namespaces: NamespaceOption;
-  /** Read for explanations; a pod that has some cannot be run yet. */
+  /** In the order in which they run; those with the restart policy `Always`, sidecars, go on beside the others. */
   readonly initContainers: readonly PodContainer[];
   readonly containers: readonly PodContainer[];
 }
+
+/** The list of a pod's specification that a container stands in. */
+export type ContainerKind = 'initContainers' | 'containers';
 
 export interface PodContainer {
   readonly name: string;

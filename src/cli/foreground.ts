@@ -78,7 +78,7 @@ class FirstStarts {
   }
 
   decided(decision: ImageDecision): void {
-    this.#decisions.set(keyOf(decision.pod.metadata.uid, `spec.containers{${decision.container}}`), decision);
+    this.#decisions.set(keyOf(decision.pod.metadata.uid, decision.fieldPath), decision);
   }
 
   happened({ type, reason, message, object }: KubeEvent): void {
@@ -185,8 +185,10 @@ class Screen {
 }
 
 function exitCodeOf(statuses: readonly PodStatus[]): number {
-  const codes = statuses.flatMap(({ containerStatuses }) =>
-    containerStatuses.map(({ state }) => state.terminated?.exitCode ?? 0),
+  const failed = statuses.filter(({ phase }) => phase !== 'Succeeded');
+  const codes = failed.flatMap(({ initContainerStatuses, containerStatuses }) =>
+    // Of init containers the last one that ran is the one that failed.
+    [...containerStatuses, ...initContainerStatuses.toReversed()].map(({ state }) => state.terminated?.exitCode ?? 0),
   );
   return codes.find((code) => code !== 0) ?? 0;
 }

@@ -521,7 +521,6 @@ describe('validation, in the words of the API', () => {
 
 describe('what Lading does not do', () => {
   test.each([
-    ['initContainers: [{name: first, image: x}]', 'spec.initContainers: Lading does not run init containers yet'],
     ['hostUsers: false', 'spec.hostUsers: Lading does not give pods a user namespace yet'],
     ['runtimeClassName: gvisor', 'spec.runtimeClassName: Lading does not choose a runtime per pod yet'],
     ['os: {name: windows}', 'spec.os.name: Lading does not run containers of other systems than Linux yet'],
@@ -597,13 +596,10 @@ ${container}    resources: {limits: {cpu: 2}}
     ]);
   });
 
-  test('callers that do not run pods get warnings instead, and init containers too', () => {
+  test('callers that do not run pods get warnings instead', () => {
     const text = podWith(`  initContainers: [{name: first, image: setup}]\n${container}    tty: true\n`);
     const [pod] = parse(text, { unsupported: 'warn' });
-    expect(pod!.warnings).toEqual([
-      'spec.initContainers: Lading does not run init containers yet',
-      'spec.containers[0].tty: Lading does not give containers a terminal yet',
-    ]);
+    expect(pod!.warnings).toEqual(['spec.containers[0].tty: Lading does not give containers a terminal yet']);
     expect(pod!.spec.initContainers).toMatchObject([{ name: 'first', image: 'setup', imagePullPolicy: 'Always' }]);
     expect(() => parse(`${text}---\nkind: Poodle`, { unsupported: 'warn' })).toThrow(PodManifestError);
   });

@@ -83,6 +83,7 @@ describe('start', () => {
     await h.clock.advance(1000);
     expect(worker.status()).toEqual({
       phase: 'Pending',
+      initContainerStatuses: [],
       containerStatuses: [
         {
           name: 'app',

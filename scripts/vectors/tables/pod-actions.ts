@@ -1,32 +1,34 @@
+import type { ContainerFacts } from '../../../src/agent/container-facts.ts';
 import { podActions } from '../../../src/agent/pod-actions.ts';
-import type { Adapter, Check, VectorCase } from '../vector-table.ts';
-
-/** Init and ephemeral containers, probes, changed specs and pod addresses are not there yet. */
-export const covers: Adapter['covers'] = ({ input }) =>
-  input.initContainers.length === 0 &&
-  input.ephemeralContainers.length === 0 &&
-  input.sandbox?.ip !== '' &&
-  input.containers.every(
-    ({ specChanged, liveness, startup }: VectorCase['container']) => !specChanged && !liveness && !startup,
-  );
+import type { Check, VectorCase } from '../vector-table.ts';
 
 export const check: Check = ({ input }) => {
-  const { sandbox, containers } = input;
+  const { sandbox } = input;
   const actions = podActions({
     restartPolicy: input.podRestartPolicy || 'Always',
-    sandbox: sandbox ? { ready: sandbox.state === 'ready', attempt: sandbox.attempt } : undefined,
-    containers: containers.map(({ state, exitCode, restartPolicy }: VectorCase['container']) => ({
-      restartPolicy,
-      newest: state ? { state, exitCode } : undefined,
-    })),
+    sandbox: sandbox ? { ready: sandbox.state === 'ready' && sandbox.ip !== '', attempt: sandbox.attempt } : undefined,
+    initContainers: input.initContainers.map(factsOf),
+    containers: input.containers.map(factsOf),
+    ephemeralContainers: input.ephemeralContainers.map(factsOf),
   });
   return {
     actual: {
       ...actions,
-      containersToKill: actions.containersToKill.map((index) => containers[index].name),
+      containersToKill: actions.containersToKill.map(({ kind, index }) => input[kind][index].name),
       reuseSandbox: sandbox !== null,
-      initContainersToStart: [],
-      ephemeralContainersToStart: [],
     },
   };
 };
+
+function factsOf(container: VectorCase['container']): ContainerFacts {
+  const { name, state, exitCode, restartPolicy, specChanged, startupProbe, startup, liveness } = container;
+  return {
+    name,
+    restartPolicy: restartPolicy ?? undefined,
+    newest: state ? { state, exitCode } : undefined,
+    specChanged,
+    hasStartupProbe: startupProbe,
+    startup,
+    liveness,
+  };
+}
