@@ -78,7 +78,11 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
         options.handshakeTimeoutMs,
       );
       handshake ??= createHandshake(options);
-      handshake({ ...target, httpSocket: socket }, settle);
+      handshake({ ...target, httpSocket: socket }, (error, secured) => {
+        // A refusal of our certificate comes after the handshake, and its end would hide it from undici.
+        secured?.once('error', () => secured.destroy());
+        settle(error, secured);
+      });
     });
   };
 }

@@ -1,5 +1,6 @@
 import { errorCode, errorMessage } from '../lib/errors.ts';
 import { connectTimeoutCode, handshakeTimeoutCode } from './connector.ts';
+import { printable } from './redact.ts';
 import type { RegistryErrorKind } from './registry-error.ts';
 
 /** Why no answer came, or not all of it. Stays inside this folder: callers get a `RegistryError` with the context. */
@@ -63,7 +64,12 @@ function sorted(error: unknown): TransportFault {
   if (error instanceof AggregateError && error.errors.length > 0) return sorted(error.errors[0]);
   if (saysNotTls(error)) return new TransportFault('tls', 'what answers there does not speak TLS', false, error);
   if (/CERT|^ERR_TLS_|^ERR_SSL_|SIGNATURE|^EPROTO$/.test(code)) {
-    return new TransportFault('tls', `${certificateFaults[code] ?? `TLS failed: ${message}`} (${code})`, false, error);
+    return new TransportFault(
+      'tls',
+      `${certificateFaults[code] ?? `TLS failed: ${printable(message)}`} (${code})`,
+      false,
+      error,
+    );
   }
   return new TransportFault('protocol', `it does not answer in HTTP: ${message}`, false, error);
 }
@@ -77,6 +83,8 @@ const certificateFaults: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a client certificate',
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': 'it wants a client certificate, or another one',
 };
 
 /** The peer answered a TLS greeting with bytes that are no TLS record, as a plain HTTP server does. */

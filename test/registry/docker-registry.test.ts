@@ -1,9 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import type { LookupFunction } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { digestHex, digestOf, mediaTypes, parseReference, type Reference } from '../../src/oci/index.ts';
-import type { CallOptions, RegistryClient } from '../../src/registry/index.ts';
+import { digestHex, digestOf, mediaTypes, parseReference } from '../../src/oci/index.ts';
 import {
   type DockerRegistry,
   dockerRegistryMissing,
@@ -11,33 +9,21 @@ import {
   startDockerRegistry,
 } from '../support/docker-registry.ts';
 import { createPrivateCa, opensslMissing, type PrivateCa } from '../support/private-ca.ts';
-import { collect, failureOf, newClient, noise, referenceAt, testImage } from './fixtures.ts';
+import {
+  atLoopback,
+  collect,
+  expectPullable,
+  failureOf,
+  newClient,
+  noise,
+  pushImage,
+  referenceAt,
+  testImage,
+} from './fixtures.ts';
 
 const layer = noise(5 * 1024 * 1024);
 const image = testImage(layer);
 const [, layerBlob] = image.blobs;
-
-/** Every name is this machine, for one client only. */
-const atLoopback: LookupFunction = (_, options, callback) => {
-  if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }]);
-  else callback(null, '127.0.0.1', 4);
-};
-
-async function push(client: RegistryClient, reference: Reference, options: CallOptions = {}): Promise<void> {
-  for (const { descriptor, bytes } of image.blobs) {
-    await client.pushBlob(reference, descriptor, () => bytes, options);
-  }
-  await client.pushManifest(reference, image.manifest, mediaTypes.ociManifest, options);
-}
-
-async function expectPullable(client: RegistryClient, reference: Reference): Promise<void> {
-  const { descriptor } = await client.resolve(reference);
-  expect(descriptor).toEqual(image.descriptor);
-  const { bytes, mediaType } = await client.fetchManifest(reference, descriptor.digest);
-  expect([Buffer.from(bytes), mediaType]).toEqual([image.manifest, mediaTypes.ociManifest]);
-  const { body } = await client.fetchBlob(reference, layerBlob!.descriptor);
-  expect((await collect(body)).equals(layer)).toBe(true);
-}
 
 describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissing ?? 'installed'})`, () => {
   describe('over plain http on this machine', () => {
@@ -50,8 +36,8 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
     test('push, resolve, fetch, resume, list, delete', async () => {
       const { client } = newClient();
       const reference = referenceAt(registry);
-      await push(client, reference);
-      await expectPullable(client, reference);
+      await pushImage(client, image, reference);
+      await expectPullable(client, image, reference);
       expect(await client.hasBlob(reference, layerBlob!.descriptor)).toBe(true);
       expect(await client.hasBlob(reference, { digest: digestOf('absent') })).toBe(false);
       const rest = await client.fetchBlob(reference, layerBlob!.descriptor, { offset: 4_000_000 });
@@ -70,7 +56,7 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
     test('a warm check of a tag is exactly one HEAD', async () => {
       const { client, records } = newClient();
       const reference = referenceAt(registry, 'warm/app:1.0');
-      await push(client, reference);
+      await pushImage(client, image, reference);
       const before = (await registry.requests()).length;
       records.length = 0;
       expect((await client.resolve(reference)).descriptor).toEqual(image.descriptor);
@@ -83,7 +69,7 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
 
     test('a blob is mounted from another repository', async () => {
       const { client, records } = newClient();
-      await push(client, referenceAt(registry, 'mount/from'));
+      await pushImage(client, image, referenceAt(registry, 'mount/from'));
       const options = { mountFrom: 'mount/from' };
       const reference = referenceAt(registry, 'mount/to');
       expect(await client.pushBlob(reference, layerBlob!.descriptor, () => layer, options)).toBe(false);
@@ -94,7 +80,7 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
     test('a download survives the death and return of the registry', async () => {
       const { client } = newClient();
       const reference = referenceAt(registry, 'outage/app');
-      await push(client, reference);
+      await pushImage(client, image, reference);
       const { body } = await client.fetchBlob(reference, layerBlob!.descriptor);
       const chunks: Uint8Array[] = [];
       for await (const chunk of body) {
@@ -110,7 +96,7 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
     test('a damaged manifest at the registry is noticed', async () => {
       const { client } = newClient();
       const reference = referenceAt(registry, 'damaged/app');
-      await push(client, reference);
+      await pushImage(client, image, reference);
       const hex = digestHex(image.descriptor.digest);
       const file = path.join(registry.dataFolder, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
       await writeFile(file, image.manifest.toString().replace('"schemaVersion":2', '"schemaVersion":2 '));
@@ -131,8 +117,8 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
       const credential = { ...htpasswdUser, origin: 'the fixture' };
       const reference = referenceAt(registry);
       const { client } = newClient({ credentials: async () => [credential] });
-      await push(client, reference);
-      await expectPullable(client, reference);
+      await pushImage(client, image, reference);
+      await expectPullable(client, image, reference);
       const wrong = { ...credential, password: 'wrong', origin: 'an old secret' };
       const refused = await failureOf(newClient().client.resolve(reference, { credentials: [wrong] }));
       expect(refused.data).toMatchObject({ kind: 'unauthorized', credentials: ['an old secret'] });
@@ -157,13 +143,13 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
 
     test('on this machine any certificate will do, and http is not used', async () => {
       const { client, records } = newClient();
-      await push(client, referenceAt(registry));
-      await expectPullable(client, referenceAt(registry));
+      await pushImage(client, image, referenceAt(registry));
+      await expectPullable(client, image, referenceAt(registry));
       expect(records.every(({ status }) => status !== undefined)).toBe(true);
     });
 
     test('elsewhere only a trusted one', async () => {
-      await push(newClient().client, referenceAt(registry, 'tls/app:1.0'));
+      await pushImage(newClient().client, image, referenceAt(registry, 'tls/app:1.0'));
       const reference = parseReference(`registry.test:${registry.port}/tls/app:1.0`);
       const strict = newClient({ lookup: atLoopback });
       const error = await failureOf(strict.client.resolve(reference));
@@ -172,7 +158,7 @@ describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissi
       expect(error.message).toContain('an authority that is not trusted here');
       expect(error.hint).toContain('NODE_EXTRA_CA_CERTS');
       expect(strict.records).toHaveLength(1);
-      await expectPullable(newClient({ lookup: atLoopback, tls: { ca: authority.ca } }).client, reference);
+      await expectPullable(newClient({ lookup: atLoopback, tls: { ca: authority.ca } }).client, image, reference);
       const otherName = parseReference(`other.test:${registry.port}/tls/app:1.0`);
       const mismatch = await failureOf(
         newClient({ lookup: atLoopback, tls: { ca: authority.ca } }).client.resolve(otherName),

@@ -1,8 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import type { LookupFunction } from 'node:net';
 import path from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { type Descriptor, digestOf, mediaTypes, parseReference, type Reference } from '../../src/oci/index.ts';
 import {
+  type CallOptions,
   RegistryClient,
   type RegistryClientOptions,
   type RegistryError,
@@ -109,4 +111,30 @@ export async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> 
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(chunk);
   return Buffer.concat(chunks);
+}
+
+/** Every name is this machine, for one client only. */
+export const atLoopback: LookupFunction = (_, options, callback) => {
+  if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }]);
+  else callback(null, '127.0.0.1', 4);
+};
+
+export async function pushImage(
+  client: RegistryClient,
+  { blobs, manifest }: TestImage,
+  reference: Reference,
+  options: CallOptions = {},
+): Promise<void> {
+  for (const { descriptor, bytes } of blobs) await client.pushBlob(reference, descriptor, () => bytes, options);
+  await client.pushManifest(reference, manifest, mediaTypes.ociManifest, options);
+}
+
+export async function expectPullable(client: RegistryClient, image: TestImage, reference: Reference): Promise<void> {
+  const { descriptor } = await client.resolve(reference);
+  expect(descriptor).toEqual(image.descriptor);
+  const { bytes, mediaType } = await client.fetchManifest(reference, descriptor.digest);
+  expect([Buffer.from(bytes), mediaType]).toEqual([image.manifest, mediaTypes.ociManifest]);
+  const layer = image.blobs[1]!;
+  const { body } = await client.fetchBlob(reference, layer.descriptor);
+  expect((await collect(body)).equals(layer.bytes)).toBe(true);
 }

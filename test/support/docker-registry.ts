@@ -20,7 +20,12 @@ const htpasswdLine = 'lading:$2b$05$abcdefghijklmnopqrstuuiwgbJtJ4ipvshp/mmjo5E9
 export interface DockerRegistryOptions {
   readonly auth?: 'none' | 'htpasswd';
   /** PEM files of the server; https then, else plain http. */
-  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly tls?: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    /** Clients must show a certificate of this authority. */
+    readonly clientCaFile?: string;
+  };
 }
 
 /** What the registry's own access log says about one request. */
@@ -170,7 +175,13 @@ export class DockerRegistry {
       http: {
         addr: `127.0.0.1:${this.#port}`,
         secret: 'one secret, so that uploads survive a restart',
-        ...(tls && { tls: { certificate: tls.certFile, key: tls.keyFile } }),
+        ...(tls && {
+          tls: {
+            certificate: tls.certFile,
+            key: tls.keyFile,
+            ...(tls.clientCaFile !== undefined && { clientcas: [tls.clientCaFile] }),
+          },
+        }),
       },
       ...(auth === 'htpasswd' && { auth: { htpasswd: { realm: 'lading tests', path: passwordFile } } }),
     };

@@ -12,6 +12,7 @@ export interface PrivateCa {
   readonly ca: Buffer;
   readonly cert: Buffer;
   readonly key: Buffer;
+  readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
   remove(): Promise<void>;
@@ -31,6 +32,7 @@ export async function createPrivateCa(): Promise<PrivateCa> {
     ca: await readFile(file('ca.pem')),
     cert: await readFile(file('server.pem')),
     key: await readFile(file('server.key')),
+    caFile: file('ca.pem'),
     certFile: file('server.pem'),
     keyFile: file('server.key'),
     remove: () => rm(folder, { recursive: true, force: true }),

@@ -194,7 +194,10 @@ class EntryReader {
   #lineOf(member: string): number | undefined {
     const isMine = ({ keys: [first, url] }: TableHeader) =>
       this.#url === undefined ? first !== 'host' : first === 'host' && url === this.#url;
-    const isAssignment = (line: string) => /^\s*["']?([^"'=.\s]+)["']?\s*[=.]/.exec(line)?.[1] === member;
+    const isAssignment = (line: string) => {
+      const [, ...names] = /^\s*(?:"([^"]*)"|'([^']*)'|([\w-]+))\s*[=.]/.exec(line) ?? [];
+      return names.includes(member);
+    };
     const top: TableHeader = { keys: [], line: 0 };
     const sections = [top, ...this.#headers];
     for (const [index, section] of sections.entries()) {

@@ -1,0 +1,100 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadEndpoints } from '../../../src/registry/hosts/load.ts';
+import type { RegistryWarning } from '../../../src/registry/index.ts';
+import { createPrivateCa, opensslMissing, type PrivateCa } from '../../support/private-ca.ts';
+import { failureOf, newCertsDir, newClient, newServer, referenceAt } from '../fixtures.ts';
+
+describe('a hosts.toml that cannot be used', () => {
+  test('is ignored with a warning that names its line, once, and the registry itself is asked', async () => {
+    const server = await newServer((_, response) => response.writeHead(404).end());
+    const certsDir = await newCertsDir({ '_default/hosts.toml': 'server = "https://s.test"\nca = 5\n' });
+    const warnings: RegistryWarning[] = [];
+    const { client } = newClient({ certsDirs: [certsDir], onWarning: (warning) => warnings.push(warning) });
+    await failureOf(client.resolve(referenceAt(server)));
+    await failureOf(client.resolve(referenceAt(server)));
+    expect(warnings).toEqual([
+      {
+        registry: server.address,
+        text: `${certsDir}/_default/hosts.toml:2: ca is not a list of texts; the file is ignored, and ${server.address} is asked itself`,
+      },
+    ]);
+  });
+
+  test('or not even be read is an error before any request', async () => {
+    const certsDir = await newCertsDir({});
+    await mkdir(path.join(certsDir, '_default', 'hosts.toml'), { recursive: true });
+    const { client, records } = newClient({ certsDirs: [certsDir] });
+    const error = await failureOf(client.resolve({ registry: 'a.test', repository: 'b', tag: '1' }));
+    expect(error.code).toBe('ERR_LADING_HOSTS_UNREADABLE');
+    expect(error.hint).toContain('LADING_CERTS_D');
+    expect(records).toHaveLength(0);
+  });
+});
+
+describe.skipIf(opensslMissing)('certificates', () => {
+  let authority: PrivateCa;
+  beforeAll(async () => {
+    authority = await createPrivateCa();
+  });
+  afterAll(() => authority?.remove());
+
+  test.each([
+    ['ca = "missing.pem"', 'missing.pem as the certificate of an authority'],
+    ['ca = "not.pem"', 'not.pem as the certificate of an authority'],
+    ['client = "not.pem"', 'not.pem as a client certificate'],
+    ['client = [["good.cert", "not.pem"]]', 'good.cert as a client certificate with the key in'],
+  ])('%s is an error before any request', async (line, message) => {
+    const certsDir = await newCertsDir({
+      '_default/hosts.toml': `server = "https://s.test"\n${line}\n`,
+      '_default/not.pem': 'no certificate',
+      '_default/good.cert': authority.cert,
+    });
+    const error = await failureOf(loadEndpoints('a.test', [certsDir]));
+    expect(error.code).toBe('ERR_LADING_HOSTS_CERTIFICATE');
+    expect(error.message).toContain(message);
+  });
+
+  test('are found by docker’s names where there is no hosts.toml', async () => {
+    const certsDir = await newCertsDir({
+      'a.test/ca.crt': authority.ca,
+      'a.test/one.cert': authority.cert,
+      'a.test/one.key': authority.key,
+      'a.test/two.cert': Buffer.concat([authority.cert, authority.key]),
+      'a.test/lonely.key': 'ignored',
+      'b.test/hosts.toml': '',
+      'b.test/ca.crt': authority.ca,
+    });
+    const { endpoints } = await loadEndpoints('a.test', [certsDir]);
+    expect(endpoints).toHaveLength(1);
+    const { ca, clients } = endpoints[0]!.connection;
+    expect(ca).toEqual([authority.ca.toString()]);
+    expect(clients.map(({ cert, key }) => [cert.includes(key), key.includes('PRIVATE KEY')])).toEqual([
+      [false, true],
+      [true, true],
+    ]);
+    expect((await loadEndpoints('b.test', [certsDir])).endpoints[0]!.connection.ca).toHaveLength(1);
+  });
+
+  test('belong to their own table, and those of the file to the server', async () => {
+    const certsDir = await newCertsDir({
+      'a.test/hosts.toml':
+        'ca = "ca.pem"\n[host."https://m.test"]\ndial_timeout = "300ms"\n[host."https://n.test"]\nskip_verify = true\n',
+      'a.test/ca.pem': authority.ca,
+    });
+    const { endpoints } = await loadEndpoints('a.test', [certsDir]);
+    expect(
+      endpoints.map(({ host, connection: { ca, certificates, dialTimeoutMs } }) => [
+        host,
+        ca.length,
+        certificates,
+        dialTimeoutMs,
+      ]),
+    ).toEqual([
+      ['m.test', 0, 'verified', 300],
+      ['n.test', 0, 'unverified', undefined],
+      ['a.test', 1, 'verified', undefined],
+    ]);
+  });
+});
