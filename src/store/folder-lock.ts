@@ -57,16 +57,19 @@ async function tryLock(path: string): Promise<FolderLock | 'busy'> {
   return 'busy';
 }
 
+/** Makes and opens a folder that its holder may be removing: mkdir(2) can find it there and stat(2) miss it. */
 async function openFolder(path: string): Promise<FileHandle> {
-  for (;;) {
-    await mkdir(path, { recursive: true });
+  for (let attempt = 1; ; attempt += 1) {
     try {
+      await mkdir(path, { recursive: true });
       return await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error;
+      if (errorCode(error) !== 'ENOENT' || attempt === maxAttempts) throw error;
     }
   }
 }
+/** Each one loses to a removal in the same microseconds; some places (below /proc) have no room for a folder at all. */
+const maxAttempts = 100;
 
 /** The holder before may have removed the folder: then what was locked has no name any more. */
 async function isStill(folder: FileHandle, path: string): Promise<boolean> {
