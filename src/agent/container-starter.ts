@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService, RuntimeService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
-import { errorMessage } from '../lib/errors.ts';
+import { errorHint, errorMessage } from '../lib/errors.ts';
 import type { KubeletReason, PullPolicy, Reason } from '../policy/index.ts';
 import { containerConfig, containerLogPath } from './container-config.ts';
 import type { ContainerRecord } from './container-record.ts';
@@ -31,8 +31,6 @@ export interface ImageDecision {
   readonly pulled: boolean;
   readonly error?: KubeletReason | undefined;
   readonly message: string;
-  /** What the runtime advises after a failed pull. */
-  readonly hint?: string | undefined;
   readonly atMs: number;
 }
 
@@ -65,8 +63,9 @@ export async function startContainer(
   const { pod, record, sandbox, signal } = start;
   const { container } = record;
   const fieldPath = containerFieldPath(record);
-  const failed = (reason: string, message: string, detail = message): boolean => {
-    deps.events.record(pod, fieldPath, { type: 'Warning', reason: 'Failed', message: `Error: ${detail}` });
+  const failed = (reason: string, message: string, more: { detail?: string; hint?: string | undefined }): boolean => {
+    const { detail = message, hint } = more;
+    deps.events.record(pod, fieldPath, { type: 'Warning', reason: 'Failed', message: `Error: ${detail}`, hint });
     record.waiting = { reason, message };
     return false;
   };
@@ -79,7 +78,10 @@ export async function startContainer(
     signal,
   });
   deps.onDecision(decisionOf(start, evaluation, deps.clock.now()));
-  if (evaluation.error !== undefined) return failed(evaluation.error, evaluation.message, evaluation.error);
+  if (evaluation.error !== undefined) {
+    const { error, message, hint } = evaluation;
+    return failed(error, message, { detail: error, hint });
+  }
   signal.throwIfAborted();
 
   const attempt = record.nextAttempt;
@@ -91,7 +93,7 @@ export async function startContainer(
     config = containerConfig(pod, container, { attempt, imageRef, image });
     await mkdir(dirname(join(sandbox.config.logDirectory, config.logPath)), { recursive: true });
   } catch (error) {
-    return failed('CreateContainerConfigError', errorMessage(error));
+    return failed('CreateContainerConfigError', errorMessage(error), { hint: errorHint(error) });
   }
 
   let containerId: string;
@@ -102,24 +104,26 @@ export async function startContainer(
       sandboxConfig: sandbox.config,
     }));
   } catch (error) {
-    return failed('CreateContainerError', errorMessage(error));
+    return failed('CreateContainerError', errorMessage(error), { hint: errorHint(error) });
   }
   record.nextAttempt = attempt + 1;
   record.starting = containerId;
   deps.events.record(pod, fieldPath, { type: 'Normal', reason: 'Created', message: 'Container created' });
   deps.onLog(containerId, container.name, join(sandbox.config.logDirectory, containerLogPath(container.name, attempt)));
 
-  let startError: string | undefined;
+  let startError: unknown;
   try {
     await deps.runtime.startContainer(containerId);
   } catch (error) {
-    startError = errorMessage(error);
+    startError = error;
   }
   const status = await deps.runtime.containerStatus(containerId);
   record.instances = [status, ...record.instances];
   record.starting = undefined;
   record.restartRequested = false;
-  if (startError !== undefined) return failed('RunContainerError', startError);
+  if (startError !== undefined) {
+    return failed('RunContainerError', errorMessage(startError), { hint: errorHint(startError) });
+  }
   deps.events.record(pod, fieldPath, { type: 'Normal', reason: 'Started', message: 'Container started' });
   record.waiting = undefined;
   return true;
@@ -127,7 +131,7 @@ export async function startContainer(
 
 function decisionOf(
   { pod, record }: { pod: Pod; record: ContainerRecord },
-  { decision, present, imageRef, error, message, hint }: ImageEvaluation,
+  { decision, present, imageRef, error, message }: ImageEvaluation,
   atMs: number,
 ): ImageDecision {
   const { name, image, imagePullPolicy } = record.container;
@@ -145,7 +149,6 @@ function decisionOf(
     pulled: decision.action === 'pull' && error === undefined,
     error,
     message,
-    hint,
     atMs,
   };
 }

@@ -6,6 +6,8 @@ export interface KubeEvent {
   /** The kubelet's reason, for example `Pulled`. */
   readonly reason: string;
   readonly message: string;
+  /** What to do about it, where somebody knows; not a part of events in Kubernetes. */
+  readonly hint?: string;
   readonly object: {
     readonly kind: 'Pod';
     readonly namespace: string;
@@ -20,8 +22,8 @@ export interface KubeEvent {
   readonly count: number;
 }
 
-/** `Normal Pulled …`: type, reason and message of an event. */
-export type EventText = Pick<KubeEvent, 'type' | 'reason' | 'message'>;
+/** `Normal Pulled …`: what an event says. */
+export type EventText = Pick<KubeEvent, 'type' | 'reason' | 'message'> & { readonly hint?: string | undefined };
 
 /** How many different events are counted; the client of the kubelet keeps as many. */
 const maxCounted = 4096;
@@ -38,7 +40,7 @@ export class EventRecorder {
   }
 
   /** @param fieldPath the part of the pod that the event is about, or undefined for the pod */
-  record(pod: Pod, fieldPath: string | undefined, { type, reason, message }: EventText): void {
+  record(pod: Pod, fieldPath: string | undefined, { type, reason, message, hint }: EventText): void {
     const { namespace, name, uid } = pod.metadata;
     const key = JSON.stringify([uid, fieldPath, type, reason, message]);
     const count = (this.#counts.get(key) ?? 0) + 1;
@@ -47,7 +49,8 @@ export class EventRecorder {
     this.#counts.set(key, count);
     if (this.#counts.size > maxCounted) this.#counts.delete(this.#counts.keys().next().value!);
     const object = { kind: 'Pod' as const, namespace, name, uid, ...(fieldPath === undefined ? {} : { fieldPath }) };
-    this.#listener({ type, reason, message, object, atMs: this.#now(), count });
+    const advice = hint === undefined ? {} : { hint };
+    this.#listener({ type, reason, message, ...advice, object, atMs: this.#now(), count });
   }
 }
 

@@ -2,7 +2,7 @@ import { CriError } from '../cri/error.ts';
 import type { PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
-import { errorMessage } from '../lib/errors.ts';
+import { errorHint, errorMessage } from '../lib/errors.ts';
 import {
   Backoff,
   backOffMessage,
@@ -146,7 +146,7 @@ export class ImageManager {
     } catch (error) {
       request.signal?.throwIfAborted();
       const failure = this.#pullFailed(request.image, key, criErrorText(error), emit);
-      return { ...failure, hint: error instanceof CriError ? error.hint : undefined };
+      return { ...failure, hint: errorHint(error) };
     }
     const waitedMs = this.#clock.now() - startMs;
     const times = `${goDuration(pulled.durationMs)} (${goDuration(waitedMs)} including waiting)`;

@@ -81,31 +81,42 @@ class FirstStarts {
     this.#decisions.set(keyOf(decision.pod.metadata.uid, decision.fieldPath), decision);
   }
 
-  happened({ type, reason, message, object }: KubeEvent): void {
+  happened({ type, reason, message, hint, object }: KubeEvent): void {
     const key = keyOf(object.uid, object.fieldPath);
     if (reason === 'Started') this.#started.add(key);
+    if (reason === 'FailedCreatePodSandBox' && ![...this.#started].some((started) => started.startsWith(object.uid))) {
+      const failure = `pod ${object.name} does not start: ${message}`;
+      this.#fail(new LadingError('ERR_LADING_POD_START', failure, { hint: sentences(hint, retryHint) }));
+    }
     if (type !== 'Warning' || reason !== 'Failed' || this.#started.has(key)) return;
     const decision = this.#decisions.get(key);
     // The event about the image comes before the decision; the one about the start comes after it.
     if (!decision || !message.startsWith('Error: ')) return;
     const where = `pod ${object.name}, container ${decision.container}`;
+    const { error } = decision;
     this.#fail(
-      decision.error === undefined
+      error === undefined
         ? new LadingError('ERR_LADING_POD_START', `${where} does not start: ${message.slice('Error: '.length)}`, {
-            hint: 'Look at command, args and the image; --retry keeps trying as a kubelet does.',
+            hint: sentences(hint ?? 'Look at command, args and the image.', retryHint),
           })
-        : new LadingError(decision.error, `${where} does not start (${decision.error}): ${decision.message}`, {
-            hint: hintFor(decision.error, decision),
+        : new LadingError(error, `${where} does not start (${error}): ${decision.message}`, {
+            hint: imageHint(error, decision, hint),
           }),
     );
   }
 }
 
-function hintFor(error: KubeletReason, { image, hint }: ImageDecision): string {
+const retryHint = '--retry keeps trying as a kubelet does.';
+
+function imageHint(error: KubeletReason, { image }: ImageDecision, advice: string | undefined): string {
   const explain = `\`lading explain ${image}\` shows what each pull policy would do.`;
   if (error === 'ErrImageNeverPull') return `Bring it to this node first: \`lading pull ${image}\`. ${explain}`;
   if (error === 'InvalidImageName') return 'An image is written [REGISTRY/]REPOSITORY[:TAG][@DIGEST].';
-  return `${hint === undefined ? '' : `${hint} `}${explain} --retry keeps trying as a kubelet does.`;
+  return sentences(advice, explain, retryHint);
+}
+
+function sentences(...texts: readonly (string | undefined)[]): string {
+  return texts.filter((text) => text !== undefined).join(' ');
 }
 
 const colors = ['cyan', 'magenta', 'green', 'blue', 'yellow'] as const;

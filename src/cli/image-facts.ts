@@ -1,6 +1,6 @@
 /** What this node has under a name and what the registry says about it now: the facts of an explanation. Changes nothing. */
 import { findImage } from '../engine/image-lookup.ts';
-import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { errorCode, errorHint, errorMessage } from '../lib/errors.ts';
 import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
 import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
 import { isImageComplete, isLayerHere, type PullDependencies, planPull } from '../pull/index.ts';
@@ -60,7 +60,7 @@ async function registryFacts(
     };
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    const hint = error instanceof LadingError ? error.hint : undefined;
+    const hint = errorHint(error);
     return {
       reachable: false,
       refused: !(error instanceof RegistryError && error.data.unreachable),

@@ -46,6 +46,11 @@ export function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** The next step that an error names, if it does. */
+export function errorHint(error: unknown): string | undefined {
+  return error instanceof LadingError ? error.hint : undefined;
+}
+
 /** The message of anything that was thrown. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -158,8 +158,9 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
     });
 
     test('a command that the image does not have', async () => {
-      const { error } = expectOneError(await runImage(image.name, { command: ['/nothing'] }));
+      const { error, hint } = expectOneError(await runImage(image.name, { command: ['/nothing'] }));
       expect(error).toMatch(/^pod web, container main does not start: .*\/nothing.*no such file or directory/);
+      expect(hint).toContain('Is /nothing in the image');
     });
   });
 
@@ -251,6 +252,15 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
       expect(error).toMatch(/lading\.db has schema version 99, this program knows up to [0-9]+$/);
       expect(hint).toMatch(/^A newer version of Lading has written it/);
       expect(describeTree(newer)).toEqual(before);
+    });
+
+    test('the folder of a pod cannot be made', async () => {
+      const broken = await temporaryFolder();
+      await writeFile(path.join(broken, 'sandboxes'), '');
+      const stdin = manifestText(pod('web', [{ name: 'main', image: image.name }]));
+      const { error, hint } = expectOneError(await runLading(['--root', broken, 'run', '-'], { stdin }));
+      expect(error).toMatch(/^pod web does not start: Failed to create pod sandbox: .*sandboxes/);
+      expect(hint).toContain('--retry');
     });
 
     test('the root is a file', async () => {

@@ -46,6 +46,7 @@ describeUser('one user id only', { ids: 'none' }, missing, ({ lading, runtimes }
     const byRunc = await lading(['run', '--runtime', 'runc', '-'], stdin);
     expect([byRunc.exitCode, byRunc.stdout]).toEqual([1, '']);
     expect(byRunc.stderr).toMatch(/^error: .*runs as user 1000/m);
+    expect(byRunc.stderr).toMatch(/^hint: Install newuidmap .*, or choose the embedded runtime\./m);
     const byEmbedded = await lading(['run', '--runtime', 'embedded', '-'], stdin);
     expect([byEmbedded.exitCode, byEmbedded.stdout], byEmbedded.stderr).toEqual([0, '[web/main] 1000\n']);
   });
