@@ -1,4 +1,6 @@
 import { errorCode } from '../lib/errors.ts';
+import { freeMemory } from '../lib/free-memory.ts';
+import { GrowingFile } from '../lib/growing-file.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import { type Descriptor, digestAlgorithm, type Reference } from '../oci/index.ts';
 import type { Store } from '../store/index.ts';
@@ -13,6 +15,8 @@ export interface BlobTask {
   /** Of the downloads that belong together. */
   readonly downloads: Limiter;
   readonly options: PullOptions;
+  /** Told when a download has begun, which may happen again: the file has the blob's bytes as far as `growing` says. */
+  readonly onDownload?: (dataFile: string, growing: GrowingFile) => void;
 }
 
 type BlobProgress = (state: 'downloading' | 'verifying', bytes: number) => void;
@@ -45,13 +49,18 @@ type Download =
 
 async function download(
   { store, registry }: Pick<PullDependencies, 'store' | 'registry'>,
-  { reference, descriptor, options }: BlobTask,
+  { reference, descriptor, options, onDownload }: BlobTask,
   emit: BlobProgress,
 ): Promise<Download> {
   const { digest, size } = descriptor;
   const { signal, credentials } = options;
   const algorithm = digestAlgorithm(digest);
-  const ingest = await store.blobs.openIngest(ingestKey(digest), { maxBytes: size, algorithm, signal });
+  const growing = new GrowingFile();
+  const ingest = await store.blobs.openIngest(ingestKey(digest), {
+    ...{ maxBytes: size, algorithm, signal },
+    onGrown: (bytes) => growing.grow(bytes),
+    onWritten: freeMemory,
+  });
   const resumedAt = ingest.offset;
   let fetchedBytes = 0;
   try {
@@ -60,13 +69,17 @@ async function download(
       await ingest.discard();
       return { outcome: 'stored', fetchedBytes };
     }
+    onDownload?.(ingest.dataFile, growing);
     if (resumedAt < size) {
       const call = { signal, offset: resumedAt, ...(credentials ? { credentials } : {}) };
       const { offset, body } = await registry.fetchBlob(reference, descriptor, call);
-      if (offset !== resumedAt) await ingest.restart();
+      if (offset !== resumedAt) {
+        growing.abandon();
+        await ingest.restart();
+      }
       for await (const chunk of body) {
-        await ingest.append(chunk);
         fetchedBytes += chunk.byteLength;
+        await ingest.append(chunk);
         emit('downloading', ingest.offset);
       }
     }
@@ -74,6 +87,7 @@ async function download(
     await ingest.commit({ digest, size });
     return { outcome: 'stored', fetchedBytes };
   } catch (error) {
+    growing.abandon();
     if (!wrongContent.has(errorCode(error) ?? '')) {
       await ingest.pause().catch(() => {});
       throw error;

@@ -106,11 +106,14 @@ function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptio
     sharedLayers.set(deps.store, shared);
   }
   const onEvent = (progress: LayerProgress) => options.onProgress?.(progress);
+  const missing = plan.layers.filter(({ state }) => state !== 'unpacked');
+  const missingBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   return largestFirst(plan.layers).map(async ({ descriptor, diffId }) => {
     const { result, mine } = await shared.run(
       `${descriptor.digest} ${diffId}`,
       (signal, emit) => {
-        const task = { reference: plan.reference, descriptor, diffId, downloads, emit };
+        const dominates = descriptor.size > missingBytes / 2;
+        const task = { reference: plan.reference, descriptor, diffId, downloads, emit, dominates };
         return ensureLayer(deps, { ...task, options: { ...options, signal } });
       },
       { signal: options.signal, onEvent },

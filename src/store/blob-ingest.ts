@@ -13,6 +13,8 @@ import { type FolderLock, type FolderLockOptions, lockFolder } from './folder-lo
  */
 export interface BlobIngest {
   readonly key: string;
+  /** Where the bytes are until `commit`, for who wants to read them as they come. */
+  readonly dataFile: string;
   /** Bytes taken in so far. */
   readonly offset: number;
   /**
@@ -42,6 +44,8 @@ export interface IngestOptions extends FolderLockOptions {
   readonly algorithm?: DigestAlgorithm | undefined;
   /** Told of each chunk once the kernel has its bytes: nothing here uses its memory any more. */
   readonly onWritten?: ((chunk: Uint8Array) => void) | undefined;
+  /** Told how many bytes of the file can be read, whenever there are more. */
+  readonly onGrown?: ((bytes: number) => void) | undefined;
 }
 
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
@@ -60,6 +64,7 @@ export class FileIngest implements BlobIngest {
   #offset = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
+  #writtenBytes = 0;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
   #ended = false;
@@ -97,6 +102,10 @@ export class FileIngest implements BlobIngest {
     return this.#offset;
   }
 
+  get dataFile(): string {
+    return join(this.#folder, 'data');
+  }
+
   async append(chunk: Uint8Array): Promise<void> {
     this.#assertOpen();
     const { maxBytes } = this.#options;
@@ -123,6 +132,7 @@ export class FileIngest implements BlobIngest {
     await this.#file.truncate(0);
     this.#digester = new Digester(this.#options.algorithm);
     this.#offset = 0;
+    this.#writtenBytes = 0;
   }
 
   async commit(expected: { digest: Digest; size?: number }): Promise<{ digest: Digest; size: number }> {
@@ -176,6 +186,7 @@ export class FileIngest implements BlobIngest {
       this.#digester.update(buffer.subarray(0, bytesRead));
     }
     this.#offset = this.#digester.size;
+    this.#grown(this.#offset);
   }
 
   /** Waits for the write that is under way and begins the next one, which runs beside the network and the hash. */
@@ -195,12 +206,18 @@ export class FileIngest implements BlobIngest {
       for (let rest = chunks; rest.length > 0; ) {
         const { bytesWritten } = await this.#file.writev(rest);
         rest = after(rest, bytesWritten);
+        this.#grown(this.#writtenBytes + bytesWritten);
       }
       if (this.#options.onWritten) chunks.forEach(this.#options.onWritten);
     } finally {
       this.#isWriting = false;
     }
     crashPoint('ingest-written');
+  }
+
+  #grown(bytes: number): void {
+    this.#writtenBytes = bytes;
+    this.#options.onGrown?.(bytes);
   }
 
   async #digest(algorithm: DigestAlgorithm): Promise<Digest> {

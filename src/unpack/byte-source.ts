@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { waitForGrowth } from '../lib/growing-file.ts';
 
 /** Bytes of one read, and of one piece of decompressed data: 64 KiB to 1 MiB are equally fast, 16 KiB costs twice. */
 export const chunkBytes = 256 * 1024;
@@ -7,6 +8,16 @@ export const chunkBytes = 256 * 1024;
 export interface ByteSource {
   /** The next bytes, at least one; undefined at the end. */
   read(): Buffer | undefined;
+}
+
+/** A blob that is still being written, by a download for example. */
+export interface GrowingBlob {
+  /** Open for reading, at its start; the reader leaves it open. */
+  readonly fd: number;
+  /** Bytes that it will have. */
+  readonly size: number;
+  /** Of its `GrowingFile`. */
+  readonly state: SharedArrayBuffer;
 }
 
 /** Reads a file from its start. */
@@ -33,4 +44,39 @@ export class FileSource implements ByteSource {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** The writer of a growing blob gave it up. */
+export class BlobAbandoned extends Error {}
+
+/** Reads a blob while it grows; waits where it has caught up. */
+export class GrowingSource implements ByteSource {
+  readonly #blob: GrowingBlob;
+  readonly #checkStop: () => void;
+  readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  #consumed = 0;
+
+  /** @param checkStop called now and then while there is nothing to read; may throw */
+  constructor(blob: GrowingBlob, checkStop: () => void) {
+    this.#blob = blob;
+    this.#checkStop = checkStop;
+  }
+
+  get consumed(): number {
+    return this.#consumed;
+  }
+
+  /** @throws BlobAbandoned */
+  read(): Buffer | undefined {
+    const { fd, size, state } = this.#blob;
+    if (this.#consumed === size) return undefined;
+    const there = waitForGrowth(state, this.#consumed, this.#checkStop);
+    if (there === undefined) throw new BlobAbandoned('the blob will not be completed');
+    const length = readSync(fd, this.#buffer, 0, Math.min(chunkBytes, there - this.#consumed), this.#consumed);
+    if (length === 0) throw new BlobAbandoned('the blob became shorter');
+    this.#consumed += length;
+    return this.#buffer.subarray(0, length);
+  }
+
+  close(): void {}
 }

@@ -3,6 +3,7 @@
  * a layer is unpacked exactly as it says or not at all, that no name in it reaches anything outside its directory, and
  * that mounting and copying give the same tree. Never downloads, never syncs, never decides where a layer is stored.
  */
+export type { GrowingBlob } from './byte-source.ts';
 export { LayerError, type LayerErrorClass } from './errors.ts';
 export { buildFixUp } from './fix-up.ts';
 export { layerCompression } from './layer-media-types.ts';

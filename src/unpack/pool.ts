@@ -4,6 +4,7 @@ import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
 import { siblingModule } from '../lib/sibling-module.ts';
+import { newRing } from './chunk-ring.ts';
 import { fromPlainError } from './errors.ts';
 import type { MergeJob } from './merge.ts';
 import type { UnpackJob } from './unpack-layer.ts';
@@ -49,8 +50,26 @@ export class UnpackPool {
    * `ERR_LADING_UNMAPPED_ID`, `ERR_LADING_UNPACK_WORKER` otherwise; the reason of the signal when it was aborted
    */
   async unpack(job: UnpackJob, options: TaskOptions = {}): Promise<LayerFacts> {
+    if (job.inTwoThreads && this.#size > 1) return this.#unpackInTwo(job, options);
     const facts = await this.#enqueue({ kind: 'unpack', job, control: newControl() }, options);
     return facts!;
+  }
+
+  /** The first half that fails stops the other one, and its error is the reason for both. */
+  async #unpackInTwo(job: UnpackJob, options: TaskOptions): Promise<LayerFacts> {
+    const ring = newRing();
+    const failed = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
+    const run = (task: Task, half: TaskOptions) =>
+      this.#enqueue(task, { ...half, signal }).catch((error: unknown) => {
+        failed.abort(error);
+        throw error;
+      });
+    const decompressing = run({ kind: 'decompress', job, ring, control: newControl() }, options);
+    const applying = run({ kind: 'unpack', job, ring, control: newControl() }, {});
+    const [, facts] = await Promise.allSettled([decompressing, applying]);
+    if (signal.aborted) throw signal.reason;
+    return (facts as PromiseFulfilledResult<LayerFacts>).value;
   }
 
   /** Merges unpacked layers into one directory; see `mergeByCopy`. */

@@ -6,7 +6,19 @@ import type { UnpackJob } from './unpack-layer.ts';
 /** What the pool and its worker threads tell each other. */
 
 export type Task =
-  | { readonly kind: 'unpack'; readonly job: UnpackJob; readonly control: SharedArrayBuffer }
+  | {
+      readonly kind: 'unpack';
+      readonly job: UnpackJob;
+      readonly control: SharedArrayBuffer;
+      /** Where the thread of the `decompress` task puts the bytes. */
+      readonly ring?: SharedArrayBuffer;
+    }
+  | {
+      readonly kind: 'decompress';
+      readonly job: UnpackJob;
+      readonly control: SharedArrayBuffer;
+      readonly ring: SharedArrayBuffer;
+    }
   | { readonly kind: 'merge'; readonly job: MergeJob; readonly control: SharedArrayBuffer };
 
 export type Report =

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { toPlainError } from './errors.ts';
 import { mergeLayers } from './merge.ts';
-import { unpackLayer } from './unpack-layer.ts';
+import { decompressToRing, unpackLayer } from './unpack-layer.ts';
 import { type Report, stopRequested, type Task } from './worker-protocol.ts';
 
 /** Body of a worker thread of the pool: one task at a time, synchronous nearly throughout. */
@@ -25,15 +25,20 @@ parentPort!.on('message', (task: Task) => {
 async function run(task: Task): Promise<Report> {
   const control = new Int32Array(task.control);
   let reportedAtMs = performance.now();
-  const onProgress = (bytes: number) => {
+  const checkStop = () => {
     if (stopRequested(control)) throw new Stopped();
+  };
+  const onProgress = (bytes: number) => {
+    checkStop();
+    if (bytes === 0) return;
     const nowMs = performance.now();
     if (nowMs - reportedAtMs < progressIntervalMs) return;
     reportedAtMs = nowMs;
     const report: Report = { kind: 'progress', bytes };
     parentPort!.postMessage(report);
   };
-  if (task.kind === 'unpack') return { kind: 'done', result: await unpackLayer(task.job, onProgress) };
-  mergeLayers(task.job, onProgress);
+  if (task.kind === 'unpack') return { kind: 'done', result: await unpackLayer(task.job, onProgress, task.ring) };
+  if (task.kind === 'decompress') await decompressToRing(task.job, onProgress, task.ring);
+  else mergeLayers(task.job, onProgress);
   return { kind: 'done', result: undefined };
 }
