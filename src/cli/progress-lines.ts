@@ -1,10 +1,11 @@
 /** The lines that a live view shows; pure, so that they can be tested without a terminal. */
 import { humanDuration, humanSize, plural, shortDigest } from './human.ts';
-import type { ImageProgress, LayerLine, LayerState } from './progress-model.ts';
+import { type ImageProgress, isMoving, type LayerLine, type LayerState } from './progress-model.ts';
 
 export const stateWords: Readonly<Record<LayerState, string>> = {
   waiting: 'waiting',
   downloading: 'downloading',
+  copying: 'copying',
   verifying: 'verifying',
   unpacking: 'unpacking',
   done: 'done',
@@ -46,9 +47,9 @@ function imageLines(image: ImageProgress, layers: readonly LayerLine[], viewport
 
 function layerLine({ digest, size, state, bytes, rate }: LayerLine, { columns }: Viewport, nowMs: number): string {
   const start = `  ${shortDigest(digest)}  ${stateWords[state].padEnd(stateWidth)}`;
-  if (state !== 'downloading' && state !== 'unpacking') return `${start}  ${humanSize(size)}`;
+  if (!isMoving(state) && state !== 'unpacking') return `${start}  ${humanSize(size)}`;
   const counts = `${humanSize(bytes)}/${humanSize(size)}`.padStart(15);
-  const speed = state === 'downloading' ? rate.bytesPerSecond(nowMs) : undefined;
+  const speed = isMoving(state) ? rate.bytesPerSecond(nowMs) : undefined;
   const end = speed === undefined ? counts : `${counts}  ${humanSize(speed)}/s`;
   const barWidth = Math.min(columns - 1 - besideBar, widestBar);
   return barWidth < narrowestBar ? `${start}  ${end.trimStart()}` : `${start}  ${bar(bytes, size, barWidth)}  ${end}`;

@@ -1,6 +1,9 @@
 import type { LayerProgress } from '../pull/index.ts';
+import type { CopyProgress } from '../transfer/index.ts';
 
-export type LayerState = LayerProgress['state'];
+/** Of a pull or of a copy. */
+export type LayerEvent = LayerProgress | CopyProgress;
+export type LayerState = LayerEvent['state'];
 
 /** The last seconds that the rate is averaged over: long enough to be readable, short enough to show a stall. */
 const rateWindowMs = 3000;
@@ -37,7 +40,12 @@ export interface LayerLine {
   readonly rate: RateMeter;
 }
 
-/** What is known of one pull: its layers in the order in which they were heard of, the bottom layer first. */
+/** Bytes are on their way. */
+export function isMoving(state: LayerState): boolean {
+  return state === 'downloading' || state === 'copying';
+}
+
+/** What is known of one pull or copy: its layers in the order in which they were heard of, the bottom layer first. */
 export class ImageProgress {
   readonly name: string;
   readonly layers = new Map<string, LayerLine>();
@@ -47,10 +55,10 @@ export class ImageProgress {
   }
 
   /** @returns whether the layer has come to another state */
-  update(event: LayerProgress, nowMs: number): boolean {
+  update(event: LayerEvent, nowMs: number): boolean {
     const before = this.layers.get(event.layer);
     const rate = before?.rate ?? new RateMeter();
-    if (event.state === 'downloading') rate.add(event.bytes, nowMs);
+    if (isMoving(event.state)) rate.add(event.bytes, nowMs);
     const { layer: digest, size, state, bytes } = event;
     this.layers.set(digest, { digest, size, state, bytes, rate });
     return before?.state !== event.state;
@@ -62,7 +70,7 @@ export class ImageProgress {
     let ofBytes = 0;
     for (const layer of this.layers.values()) {
       if (layer.state === 'exists') continue;
-      bytes += layer.state === 'waiting' || layer.state === 'downloading' ? layer.bytes : layer.size;
+      bytes += layer.state === 'waiting' || isMoving(layer.state) ? layer.bytes : layer.size;
       ofBytes += layer.size;
     }
     return { bytes, ofBytes };
@@ -72,7 +80,7 @@ export class ImageProgress {
   bytesPerSecond(nowMs: number): number {
     let sum = 0;
     for (const { state, rate } of this.layers.values()) {
-      if (state === 'downloading') sum += rate.bytesPerSecond(nowMs) ?? 0;
+      if (isMoving(state)) sum += rate.bytesPerSecond(nowMs) ?? 0;
     }
     return sum;
   }

@@ -1,11 +1,12 @@
-import type { LayerProgress, PullProgress } from '../pull/index.ts';
+import type { PullProgress } from '../pull/index.ts';
+import type { CopyProgress } from '../transfer/index.ts';
 import { humanSize, shortDigest } from './human.ts';
 import { progressLines, stateWords } from './progress-lines.ts';
-import { ImageProgress } from './progress-model.ts';
+import { ImageProgress, isMoving, type LayerEvent } from './progress-model.ts';
 
-/** Shows pulls while they run; several at a time are told apart by name. */
+/** Shows pulls and copies while they run; several at a time are told apart by name. */
 export interface ProgressView {
-  update(name: string, event: PullProgress): void;
+  update(name: string, event: PullProgress | CopyProgress): void;
   /** Leaves the last state on the screen. */
   close(): void;
 }
@@ -62,7 +63,7 @@ export function plainView(stream: { write(text: string): unknown }): ProgressVie
   const timer = setInterval(() => {
     for (const { name, layers } of images.values()) {
       for (const { digest, state, bytes, size, rate } of layers.values()) {
-        if (state !== 'downloading') continue;
+        if (!isMoving(state)) continue;
         const speed = humanSize(rate.bytesPerSecond(Date.now()) ?? 0);
         say(name, digest, `${humanSize(bytes)} of ${humanSize(size)}, ${speed}/s`);
       }
@@ -81,7 +82,7 @@ export function plainView(stream: { write(text: string): unknown }): ProgressVie
   };
 }
 
-function isLayerProgress(event: PullProgress): event is LayerProgress {
+function isLayerProgress(event: PullProgress | CopyProgress): event is LayerEvent {
   return 'layer' in event;
 }
 

@@ -2,10 +2,13 @@ import type { Credential, RegistryClient } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
 import type { UnpackPool } from '../unpack/index.ts';
 
+/** Where images come from: a registry client, or whatever else gives out manifests and blobs as one does. */
+export type PullSource = Pick<RegistryClient, 'resolve' | 'fetchManifest' | 'fetchBlob' | 'readBlob'>;
+
 /** What a pull works with. */
 export interface PullDependencies {
   readonly store: Store;
-  readonly registry: RegistryClient;
+  readonly registry: PullSource;
   readonly unpack: UnpackPool;
 }
 

@@ -7,9 +7,9 @@ import {
   parseManifest,
   type Reference,
 } from '../oci/index.ts';
-import { maxManifestBytes, type RegistryClient } from '../registry/index.ts';
+import { maxManifestBytes } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
-import type { PullOptions } from './dependencies.ts';
+import type { PullOptions, PullSource } from './dependencies.ts';
 
 /** @see layers.md L6 */
 const maxConfigBytes = 8 * 1024 * 1024;
@@ -28,13 +28,13 @@ export interface ImageDocument {
  */
 export class ImageDocuments {
   readonly #store: Store;
-  readonly #registry: RegistryClient;
+  readonly #registry: PullSource;
   readonly #reference: Reference;
   readonly #options: PullOptions;
   readonly #received = new Map<Digest, Uint8Array>();
 
   constructor(
-    deps: { store: Store; registry: RegistryClient },
+    deps: { store: Store; registry: PullSource },
     reference: Reference,
     options: PullOptions & { documents?: readonly ImageDocument[] },
   ) {

@@ -4,11 +4,11 @@
  * what was interrupted goes on where it was, and that nothing is asked for that the store has. It never decides
  * whether to pull.
  */
-export type { PullDependencies, PullOptions } from './dependencies.ts';
+export type { PullDependencies, PullOptions, PullSource } from './dependencies.ts';
 export type { ImageDocument } from './documents.ts';
 export { type ExecuteOptions, executePull, type PullResult } from './execute.ts';
 export { isImageComplete, isLayerHere } from './image-complete.ts';
 export { type LayerPlan, type PlanOptions, type PullPlan, planPull } from './plan.ts';
 export type { ImageProgress, LayerProgress, PullProgress } from './progress.ts';
-export { layerDeviations, repairHooks } from './repair.ts';
+export { fetchBlobByNames, layerDeviations, repairHooks } from './repair.ts';
 export { copyRootfs, rootfsOf } from './rootfs.ts';

@@ -20,16 +20,21 @@ export async function layerDeviations(layer: { dir: string; entriesFile: string 
 /** How `Store.check` gets back what is damaged: blobs from their registries, layers from their blobs. */
 export function repairHooks(deps: PullDependencies, options: PullOptions = {}): RepairHooks {
   return {
-    fetchBlob: (blob, names) => fetchFromAny(deps, blob, names, options),
+    fetchBlob: (blob, names) => fetchBlobByNames(deps, blob, names, options),
     unpackLayer: (diffId, descriptor) => unpackLayer(deps, { descriptor, diffId, options }),
   };
 }
 
-async function fetchFromAny(
-  deps: PullDependencies,
+/**
+ * Gets a blob of an image into the store from the first registry that has it.
+ * @param names of the image on this node
+ * @throws LadingError `ERR_LADING_REPAIR_FAILED`
+ */
+export async function fetchBlobByNames(
+  deps: Pick<PullDependencies, 'store' | 'registry'>,
   blob: Descriptor,
   names: readonly string[],
-  options: PullOptions,
+  options: PullOptions = {},
 ): Promise<void> {
   const reasons: unknown[] = [];
   for (const name of names) {
@@ -50,7 +55,12 @@ async function fetchFromAny(
   );
 }
 
-async function fetchFrom(deps: PullDependencies, blob: Descriptor, name: string, options: PullOptions): Promise<void> {
+async function fetchFrom(
+  deps: Pick<PullDependencies, 'store' | 'registry'>,
+  blob: Descriptor,
+  name: string,
+  options: PullOptions,
+): Promise<void> {
   const reference = parseReference(name);
   if (isManifestType(blob.mediaType) || isIndexType(blob.mediaType)) {
     await new ImageDocuments(deps, reference, options).store({ descriptor: blob, kind: 'manifest' });

@@ -11,5 +11,8 @@ export { defaultLimits, maxLayers, type UnpackLimits } from './limits.ts';
 export { mergeByCopy } from './merge-by-copy.ts';
 export { type TaskOptions, UnpackPool } from './pool.ts';
 export { type LayerDirectory, lowerDirectories } from './stack.ts';
+export { typeFlags } from './tar-header.ts';
+export { type EntryHandler, type TarEntry, TarReader } from './tar-reader.ts';
 export type { UnpackJob } from './unpack-layer.ts';
 export { type LayerFinding, verifyLayer } from './verify-layer.ts';
+export { looksLikeZstd, ZstdFrameWalker } from './zstd-frames.ts';

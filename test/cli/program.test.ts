@@ -40,7 +40,7 @@ describe('help', () => {
 describe('wrong usage ends with exit code 2 and a hint', () => {
   test.each([
     [['imgaes'], "unknown command 'imgaes'", 'did you mean images?'],
-    [['sail'], "unknown command 'sail'", '`lading --help` shows how to use it.'],
+    [['juggle'], "unknown command 'juggle'", '`lading --help` shows how to use it.'],
     [['images', '--outptu', 'json'], "unknown option '--outptu'", 'did you mean --output?'],
     [['images', '--sail'], "unknown option '--sail'", '`lading images --help` shows how to use it.'],
     [['history'], "missing required argument 'image'", '`lading history --help` shows how to use it.'],

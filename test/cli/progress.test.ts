@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
 import { progressLines } from '../../src/cli/progress-lines.ts';
-import { ImageProgress, type LayerState, RateMeter } from '../../src/cli/progress-model.ts';
+import { ImageProgress, type LayerEvent, RateMeter } from '../../src/cli/progress-model.ts';
 import { openProgressView, plainView } from '../../src/cli/progress-view.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
-import type { LayerProgress } from '../../src/pull/index.ts';
 
 const name = 'docker.io/library/nginx:1.27';
 const wide = { columns: 100, rows: 24 };
@@ -15,8 +14,8 @@ const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((hex) => `sha256:${hex.rep
   Digest,
 ];
 
-function layer(digest: Digest, state: LayerState, size: number, bytes = 0): LayerProgress {
-  return { layer: digest, size, state, bytes };
+function layer(digest: Digest, state: LayerEvent['state'], size: number, bytes = 0): LayerEvent {
+  return { layer: digest, size, state, bytes } as LayerEvent;
 }
 
 test('a line per layer, with bytes and rate while it is downloaded, and a total', () => {

@@ -14,6 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
   store: ['oci', 'lib'],
   unpack: ['oci', 'lib'],
   pull: ['registry', 'store', 'unpack', 'oci', 'lib'],
+  transfer: ['registry', 'store', 'pull', 'unpack', 'oci', 'lib'],
   runtime: ['oci', 'lib'],
   cri: ['oci', 'lib'],
   engine: ['pull', 'store', 'registry', 'runtime', 'cri', 'oci', 'lib'],

@@ -51,6 +51,32 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./pull.ts'),
     handlesLayers: true,
   },
+  {
+    name: 'push',
+    summary: 'Send an image of this node to a registry',
+    group: 'Images',
+    load: () => import('./push.ts'),
+  },
+  { name: 'tag', summary: 'Give an image of this node one more name', group: 'Images', load: () => import('./tag.ts') },
+  {
+    name: 'copy',
+    summary: 'Copy an image between registries, folders and archives',
+    group: 'Images',
+    load: () => import('./copy.ts'),
+  },
+  {
+    name: 'save',
+    summary: 'Write images of this node to an archive',
+    group: 'Images',
+    load: () => import('./save.ts'),
+  },
+  {
+    name: 'load',
+    summary: 'Load images from an archive',
+    group: 'Images',
+    load: () => import('./load.ts'),
+    handlesLayers: true,
+  },
   { name: 'images', summary: 'List the images on this node', group: 'Images', load: () => import('./images.ts') },
   {
     name: 'inspect',
@@ -86,6 +112,14 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./check.ts'),
     handlesLayers: true,
   },
+  { name: 'ls-tags', summary: 'List the tags of a repository', group: 'Registry', load: () => import('./ls-tags.ts') },
+  {
+    name: 'referrers',
+    summary: 'List what refers to an image: signatures, SBOMs, …',
+    group: 'Registry',
+    load: () => import('./referrers.ts'),
+  },
+  { name: 'rm-tag', summary: 'Remove a tag from a registry', group: 'Registry', load: () => import('./rm-tag.ts') },
   { name: 'registry', summary: 'Run a small image registry', group: 'Registry', load: () => import('./registry.ts') },
   {
     name: 'completion',

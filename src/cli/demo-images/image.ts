@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { LadingError } from '../../lib/errors.ts';
+import { type TarEntry, writeTar } from '../../lib/tar-writer.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { type Digest, digestOf } from '../../oci/digest.ts';
 import { mediaTypes } from '../../oci/media-types.ts';
@@ -7,7 +8,6 @@ import { hostPlatform } from '../../oci/platform.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import { type DemoArchitecture, demoExecutable } from './elf.ts';
-import { type TarEntry, writeTar } from './tar.ts';
 
 export interface DemoImageOptions {
   /** Names the executable, which is in the root folder, and the line that it prints: `NAME VERSION`. */

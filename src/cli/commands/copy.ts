@@ -1,0 +1,81 @@
+import { type Command, Option } from 'commander';
+import { addExamples, type Cli } from '../cli.ts';
+import { parseArgument } from '../error-report.ts';
+import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
+
+interface CopyCommandOptions {
+  readonly all?: true;
+  readonly platform?: string;
+  readonly quiet?: true;
+  readonly output?: DocumentFormat;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('<source>', 'an image on a registry, or a place as below')
+    .argument('<destination>', 'the same')
+    .option('--all', 'all platforms of an image, with its index')
+    .addOption(new Option('--platform <os/architecture>', 'one platform (default: this machine)').conflicts('all'))
+    .option('-q, --quiet', 'no progress; print the digest only')
+    .addOption(documentFormatOption())
+    .addHelpText(
+      'after',
+      '\nPlaces:\n' +
+        '  IMAGE                       on its registry; docker://IMAGE means the same\n' +
+        '  oci:FOLDER[:LABEL]          an OCI layout\n' +
+        '  oci-archive:FILE[:LABEL]    an OCI layout as a tar archive\n' +
+        '  docker-archive:FILE[:NAME]  what `docker save` writes; of one platform, without its digest\n' +
+        '\nThe node is not touched. What the destination has is not sent again; between repositories of one registry blobs\n' +
+        'are linked. Every byte is verified on its way.',
+    )
+    .action((source: string, destination: string, options: CopyCommandOptions) =>
+      copy(cli, source, destination, options),
+    );
+  addExamples(command, [
+    ['lading copy --all nginx:1.27 registry.example/nginx:1.27', 'Mirror an image with all its platforms'],
+    ['lading copy nginx:1.27 oci:layout:nginx', 'Keep it in a folder'],
+    ['lading copy docker-archive:app.tar 127.0.0.1:5000/app:1', 'Push what another tool saved'],
+  ]);
+}
+
+async function copy(cli: Cli, from: string, to: string, options: CopyCommandOptions): Promise<void> {
+  const [{ parsePlatform }, { RegistryClient }, transfer, { requestLog }, { copySentence, copyWithProgress }] =
+    await Promise.all([
+      import('../../oci/index.ts'),
+      import('../../registry/index.ts'),
+      import('../../transfer/index.ts'),
+      import('../request-log.ts'),
+      import('../copying.ts'),
+    ]);
+  const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
+  const [source, destination] = [from, to].map((text) => parseArgument(transfer.parseLocation, text));
+  const registry = new RegistryClient(requestLog(cli));
+  try {
+    const opened = await transfer.openSource(source!, registry, { signal: cli.signal });
+    try {
+      const target = await transfer.openTarget(destination!, registry);
+      try {
+        const result = await copyWithProgress(cli, {
+          name: to,
+          from: opened.source,
+          to: target.target,
+          options: { platform: options.all ? 'all' : platform, labels: target.labels },
+          quiet: options.quiet ?? (options.output !== undefined || undefined),
+        });
+        await target.commit();
+        const { digest } = result.descriptor;
+        const { manifests, blobs, blobsWritten, bytesWritten } = result;
+        const document = { source: from, destination: to, digest, manifests, blobs, blobsWritten, bytesWritten };
+        if (options.output) return await printDocument(cli, document, options.output);
+        if (options.quiet) cli.stdout.write(`${digest}\n`);
+        else cli.stdout.write(`${to}\n  digest   ${digest}\n  copied   ${copySentence(result)}\n`);
+      } finally {
+        await target.close();
+      }
+    } finally {
+      await opened.close();
+    }
+  } finally {
+    await registry.close();
+  }
+}

@@ -1,0 +1,83 @@
+import type { Command } from 'commander';
+import { addExamples, type Cli } from '../cli.ts';
+import { parseArgument, UsageError } from '../error-report.ts';
+import type { FoundImage } from '../image-argument.ts';
+import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
+
+interface PushOptions {
+  readonly quiet?: true;
+  readonly output?: DocumentFormat;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('<image>', 'name or id of an image on this node')
+    .argument('[destination]', 'name that it gets on its registry (default: the same name)')
+    .option('-q, --quiet', 'no progress; print the digest only')
+    .addOption(documentFormatOption())
+    .addHelpText(
+      'after',
+      '\nWhat the registry has is not sent again. The node has images for one platform, and that is what is pushed.\n' +
+        'Credentials are those of `docker login` (~/.docker/config.json).',
+    )
+    .action((image: string, destination: string | undefined, options: PushOptions) =>
+      push(cli, image, destination, options),
+    );
+  addExamples(command, [
+    ['lading push 127.0.0.1:5000/app:1.2', 'Send an image to the registry that its name says'],
+    ['lading push app:1.2 ghcr.io/me/app:1.2', 'Send it under another name'],
+  ]);
+}
+
+async function push(cli: Cli, text: string, destination: string | undefined, options: PushOptions): Promise<void> {
+  const [oci, { openStore }, { findImageArgument }, { registryTarget }, copying] = await Promise.all([
+    import('../../oci/index.ts'),
+    import('../../store/index.ts'),
+    import('../image-argument.ts'),
+    import('../../transfer/index.ts'),
+    import('../copying.ts'),
+  ]);
+  const wanted =
+    destination === undefined ? undefined : oci.pullReference(parseArgument(oci.parseReference, destination));
+  const store = await openStore(cli.settings.root);
+  try {
+    const found = findImageArgument(store, text);
+    const reference = wanted ?? oci.parseReference(ownName(found, text));
+    const name = oci.formatReference(reference);
+    const node = await copying.openNodeImage(cli, store, found.image);
+    try {
+      const to = registryTarget(node.registry, reference);
+      const quiet = options.quiet ?? (options.output !== undefined || undefined);
+      const result = await copying.copyWithProgress(cli, { name, from: node.source, to, options: {}, quiet });
+      const { digest } = result.descriptor;
+      if (options.output) return await printDocument(cli, { name, digest, ...countsOf(result) }, options.output);
+      if (options.quiet) cli.stdout.write(`${digest}\n`);
+      else cli.stdout.write(`${name}\n  digest   ${digest}\n  pushed   ${copying.copySentence(result)}\n`);
+    } finally {
+      await node.close();
+    }
+  } finally {
+    store.close();
+  }
+}
+
+function ownName({ name, names }: FoundImage, text: string): string {
+  const tagged = names.filter((record) => !record.name.includes('@'));
+  const own = name ?? (tagged.length === 1 ? tagged[0] : undefined);
+  if (own && !own.name.includes('@')) return own.name;
+  throw new UsageError(`${text} does not say which tag the image shall get`, {
+    hint: 'Give the destination too: lading push IMAGE REGISTRY/REPOSITORY:TAG.',
+  });
+}
+
+function countsOf({
+  blobs,
+  blobsWritten,
+  bytesWritten,
+}: {
+  blobs: number;
+  blobsWritten: number;
+  bytesWritten: number;
+}) {
+  return { blobs, blobsWritten, bytesWritten };
+}

@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import { addExamples, type Cli } from '../cli.ts';
+import { parseArgument, UsageError } from '../error-report.ts';
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('<image>', 'REPOSITORY:TAG on its registry, or REPOSITORY@DIGEST with all its tags')
+    .addHelpText(
+      'after',
+      '\nNot every registry allows it; some delete digests only. The tag has to be written: there is no :latest by default.',
+    )
+    .action((image: string) => removeTag(cli, image));
+  addExamples(command, [['lading rm-tag 127.0.0.1:5000/app:old', 'Remove a tag from a registry']]);
+}
+
+async function removeTag(cli: Cli, text: string): Promise<void> {
+  const [{ formatReference, parseReference, pullReference }, { RegistryClient }, { requestLog }] = await Promise.all([
+    import('../../oci/index.ts'),
+    import('../../registry/index.ts'),
+    import('../request-log.ts'),
+  ]);
+  const reference = parseArgument(parseReference, text);
+  if (reference.tag === undefined && reference.digest === undefined) {
+    throw new UsageError(`${text} has no tag`, { hint: 'Write the tag that shall go: REPOSITORY:TAG.' });
+  }
+  const name = formatReference(pullReference(reference));
+  const registry = new RegistryClient(requestLog(cli));
+  try {
+    const removed = await registry.deleteManifest(pullReference(reference), { signal: cli.signal });
+    if (removed) cli.stdout.write(`Removed: ${name}\n`);
+    else cli.stderr.write(`${name} is not there\n`);
+  } finally {
+    await registry.close();
+  }
+}

@@ -1,0 +1,103 @@
+import { type Command, Option } from 'commander';
+import type { Digest } from '../../oci/index.ts';
+import type { ArchiveFormat, ArchiveOutput, FileTarget } from '../../transfer/index.ts';
+import { addExamples, type Cli } from '../cli.ts';
+import { UsageError } from '../error-report.ts';
+import type { FoundImage } from '../image-argument.ts';
+
+interface SaveOptions {
+  readonly output: string;
+  readonly format: ArchiveFormat;
+  readonly quiet?: true;
+}
+
+export function define(command: Command, cli: Cli): void {
+  const formats: ArchiveFormat[] = ['oci-archive', 'docker-archive'];
+  command
+    .argument('<image...>', 'names or ids of images on this node')
+    .option('-o, --output <file>', 'where to write the archive, - for standard output', '-')
+    .addOption(
+      new Option('--format <format>', 'what to write').choices(formats).default('oci-archive' satisfies ArchiveFormat),
+    )
+    .option('-q, --quiet', 'no progress')
+    .addHelpText(
+      'after',
+      '\nThe archive has every layer once, and each image under its names: `lading load`, `podman load` and `docker load`\n' +
+        'read it. A file gets its name when it is complete. An oci-archive keeps the digests of manifests and layers, a\n' +
+        'docker-archive only the id of the image.',
+    )
+    .action((images: string[], options: SaveOptions) => save(cli, images, options));
+  addExamples(command, [
+    ['lading save -o app.tar app:1.2 db:16', 'Two images in one file'],
+    ['lading save app:1.2 | lading --root /mnt/other load', 'To another node'],
+    ['lading save --format docker-archive app:1.2 | docker load', 'For older tools'],
+  ]);
+}
+
+async function save(cli: Cli, texts: readonly string[], options: SaveOptions): Promise<void> {
+  const [{ openStore }, { findImageArgument }] = await Promise.all([
+    import('../../store/index.ts'),
+    import('../image-argument.ts'),
+  ]);
+  const toStdout = options.output === '-';
+  if (toStdout && cli.stdout.isTTY) {
+    throw new UsageError('an archive is not for the terminal', { hint: 'Give a file with -o, or pipe the archive.' });
+  }
+  const store = await openStore(cli.settings.root);
+  try {
+    const wanted = wantedImages(texts.map((text) => findImageArgument(store, text)));
+    const { openNodeImage, copyWithProgress } = await import('../copying.ts');
+    const target = await openArchiveTarget(cli, options);
+    try {
+      for (const { image, labels, name } of wanted) {
+        const node = await openNodeImage(cli, store, image);
+        try {
+          await copyWithProgress(cli, {
+            name,
+            from: node.source,
+            to: target,
+            options: { labels },
+            quiet: options.quiet,
+          });
+        } finally {
+          await node.close();
+        }
+      }
+      await target.commit();
+    } finally {
+      await target.close();
+    }
+  } finally {
+    store.close();
+  }
+}
+
+interface WantedImage {
+  readonly image: FoundImage['image'];
+  readonly labels: readonly string[];
+  readonly name: string;
+}
+
+/** Each image once, with the names that were asked for; with all its tags if it was asked for by its id. */
+function wantedImages(found: readonly FoundImage[]): WantedImage[] {
+  const wanted = new Map<Digest, WantedImage>();
+  for (const { image, name, names } of found) {
+    const before = wanted.get(image.id)?.labels ?? [];
+    const own = (name ? [name] : names).map((record) => record.name);
+    // A digest among the names may be that of an index, which is not what is saved.
+    const labels = own.filter((label) => !label.includes('@') || label.endsWith(`@${image.manifest.digest}`));
+    const tags = labels.filter((label) => !label.includes('@'));
+    const all = [...new Set([...before, ...(tags.length > 0 ? tags : labels)])];
+    wanted.set(image.id, { image, labels: all, name: all[0] ?? image.id });
+  }
+  return [...wanted.values()];
+}
+
+async function openArchiveTarget(cli: Cli, { output, format }: SaveOptions): Promise<FileTarget> {
+  const [{ DockerArchiveTarget, fileOutput, LayoutArchiveTarget, streamOutput }, { tmpdir }] = await Promise.all([
+    import('../../transfer/index.ts'),
+    import('node:os'),
+  ]);
+  const to: ArchiveOutput = output === '-' ? streamOutput(cli.stdout, cli.signal) : await fileOutput(output);
+  return format === 'oci-archive' ? new LayoutArchiveTarget(to) : new DockerArchiveTarget(to, tmpdir());
+}

@@ -1,0 +1,63 @@
+/** What the commands that copy images have in common: progress, the result in one line, images of the node. */
+import type { Descriptor } from '../oci/index.ts';
+import type { ImageRecord, Store } from '../store/index.ts';
+import type { CopyOptions, CopyResult, ImageSource, ImageTarget } from '../transfer/index.ts';
+import type { Cli } from './cli.ts';
+import { humanSize, plural } from './human.ts';
+
+/** An image on its way, as messages call it. */
+export interface NamedCopy {
+  readonly name: string;
+  readonly from: ImageSource;
+  readonly to: ImageTarget;
+  readonly options: CopyOptions;
+  readonly quiet: boolean | undefined;
+}
+
+/** Copies with progress on stderr. */
+export async function copyWithProgress(cli: Cli, { name, from, to, options, quiet }: NamedCopy): Promise<CopyResult> {
+  const [{ copyImage }, { openProgressView }] = await Promise.all([
+    import('../transfer/index.ts'),
+    import('./progress-view.ts'),
+  ]);
+  if (quiet) return copyImage(from, to, { ...options, signal: cli.signal });
+  const view = await openProgressView(cli.stderr, { plain: cli.verbose });
+  try {
+    const onProgress = (progress: Parameters<typeof view.update>[1]) => view.update(name, progress);
+    return await copyImage(from, to, { ...options, signal: cli.signal, onProgress });
+  } finally {
+    view.close();
+  }
+}
+
+/** `3 blobs copied (4.2MB), 1 already there`. */
+export function copySentence({ blobs, blobsWritten, bytesWritten }: CopyResult): string {
+  const there = blobs - blobsWritten;
+  if (blobsWritten === 0) return `${plural(there, 'blob')} already there, nothing copied`;
+  return `${plural(blobsWritten, 'blob')} copied (${humanSize(bytesWritten)})${there === 0 ? '' : `, ${there} already there`}`;
+}
+
+/**
+ * An image of the node as something to copy from, kept from the collector until `close`. A layer whose blob the node
+ * lacks is fetched from a registry that a name of the image leads to.
+ */
+export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) {
+  const [{ nodeSource }, { fetchBlobByNames }, { RegistryClient }, { requestLog }] = await Promise.all([
+    import('../transfer/index.ts'),
+    import('../pull/index.ts'),
+    import('../registry/index.ts'),
+    import('./request-log.ts'),
+  ]);
+  const lease = store.leases.acquire({ images: [image.id] });
+  const registry = new RegistryClient(requestLog(cli));
+  const names = store.names.list().flatMap(({ name, imageId }) => (imageId === image.id ? [name] : []));
+  const fetchBlob = (blob: Descriptor) => fetchBlobByNames({ store, registry }, blob, names, { signal: cli.signal });
+  return {
+    source: nodeSource(store, image, { fetchBlob }),
+    registry,
+    async close() {
+      lease.release();
+      await registry.close();
+    },
+  };
+}

@@ -1,0 +1,224 @@
+import { LadingError } from '../lib/errors.ts';
+import { Limiter } from '../lib/limiter.ts';
+import {
+  type Descriptor,
+  type Digest,
+  formatPlatform,
+  hostPlatform,
+  type ImageIndex,
+  type ImageManifest,
+  isIndexType,
+  isManifestType,
+  type Platform,
+  parseManifest,
+  selectPlatform,
+} from '../oci/index.ts';
+import type { ImageSource, ImageTarget, TransferOptions } from './places.ts';
+import { verified } from './verified.ts';
+
+/** One blob of a copy. */
+export interface CopyProgress {
+  /** Digest of the blob. */
+  readonly layer: Digest;
+  readonly size: number;
+  /** `exists`: the target has it. */
+  readonly state: 'waiting' | 'copying' | 'done' | 'exists';
+  /** Sent so far. */
+  readonly bytes: number;
+}
+
+export interface CopyOptions extends TransferOptions {
+  /** Of an index: every entry, or the best one for a platform; this machine's unless given. */
+  readonly platform?: Platform | 'all' | undefined;
+  /** @see TakenImage */
+  readonly labels?: readonly string[] | undefined;
+  readonly onProgress?: ((progress: CopyProgress) => void) | undefined;
+}
+
+export interface CopyResult {
+  /** What the target has now. */
+  readonly descriptor: Descriptor;
+  readonly manifests: number;
+  readonly blobs: number;
+  readonly blobsWritten: number;
+  readonly bytesWritten: number;
+}
+
+/** As many as pulls take: more make a single copy no faster. */
+const blobsAtOnce = 3;
+/** Bounds for indexes in indexes. @see registry.md 6.3 */
+const maxDepth = 4;
+const maxManifests = 1000;
+
+/**
+ * Copies one image: blobs first, then the manifests that name them, indexes last. Only what the target lacks is read.
+ * @throws LadingError `ERR_LADING_PLATFORM_NOT_AVAILABLE`, `ERR_LADING_INDEX_TOO_DEEP`, `ERR_LADING_MANIFEST_INVALID`,
+ * and what the two places throw
+ */
+export function copyImage(from: ImageSource, to: ImageTarget, options: CopyOptions = {}): Promise<CopyResult> {
+  return new ImageCopy(from, to, options).run();
+}
+
+class ImageCopy {
+  readonly #from: ImageSource;
+  readonly #to: ImageTarget;
+  readonly #options: CopyOptions;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #limiter = new Limiter(blobsAtOnce);
+  readonly #blobs = new Map<Digest, Promise<void>>();
+  readonly #manifests = new Set<Digest>();
+  #blobsWritten = 0;
+  #bytesWritten = 0;
+
+  constructor(from: ImageSource, to: ImageTarget, options: CopyOptions) {
+    this.#from = from;
+    this.#to = to;
+    this.#options = options;
+    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+  }
+
+  async run(): Promise<CopyResult> {
+    const { labels = [] } = this.#options;
+    const { descriptor, bytes, document } = await this.#root();
+    await this.#contentOf(document, 1);
+    this.#signal.throwIfAborted();
+    await this.#to.putImage({ descriptor, bytes, labels }, { signal: this.#signal });
+    return {
+      descriptor,
+      manifests: this.#manifests.size + 1,
+      blobs: this.#blobs.size,
+      blobsWritten: this.#blobsWritten,
+      bytesWritten: this.#bytesWritten,
+    };
+  }
+
+  /** The image as it is, or its best part for one platform. */
+  async #root(): Promise<CopiedDocument> {
+    const { platform = hostPlatform() } = this.#options;
+    const root = await this.#read(await this.#from.resolve({ signal: this.#signal }));
+    if (platform === 'all' || root.document.kind === 'manifest') return root;
+    const chosen = await this.#choose(root.document, platform, 1);
+    if (chosen) return chosen;
+    const available = root.document.manifests.flatMap((entry) =>
+      entry.platform ? [formatPlatform(entry.platform)] : [],
+    );
+    throw new LadingError(
+      'ERR_LADING_PLATFORM_NOT_AVAILABLE',
+      `${root.descriptor.digest} has nothing for ${formatPlatform(platform)}, it has ${available.join(', ') || 'no platforms'}`,
+      { hint: 'Ask for one of these with --platform, or for all of them with --all.', data: { available } },
+    );
+  }
+
+  async #choose(index: ImageIndex, platform: Platform, depth: number): Promise<CopiedDocument | undefined> {
+    refuseDepth(depth);
+    for (const position of selectPlatform(platform, index.manifests)) {
+      const entry = await this.#read(index.manifests[position]!);
+      if (entry.document.kind === 'manifest') return withoutEntryMembers(entry);
+      const chosen = await this.#choose(entry.document, platform, depth + 1);
+      if (chosen) return chosen;
+    }
+    return undefined;
+  }
+
+  async #read(descriptor: Descriptor): Promise<CopiedDocument> {
+    const bytes = await this.#from.manifest(descriptor.digest, { signal: this.#signal });
+    return { descriptor, bytes, document: parseManifest(bytes, descriptor.mediaType) };
+  }
+
+  async #contentOf(document: ImageManifest | ImageIndex, depth: number): Promise<void> {
+    if (document.kind === 'manifest') {
+      await this.#all([document.config, ...document.layers].map((blob) => this.#blob(blob)));
+      return;
+    }
+    refuseDepth(depth);
+    for (const entry of document.manifests) {
+      if (this.#manifests.has(entry.digest)) continue;
+      if (!isManifestType(entry.mediaType) && !isIndexType(entry.mediaType)) {
+        await this.#blob(entry);
+        continue;
+      }
+      this.#manifests.add(entry.digest);
+      if (this.#manifests.size > maxManifests) throw tooDeep();
+      const { bytes, document: child } = await this.#read(entry);
+      await this.#contentOf(child, depth + 1);
+      await this.#to.putManifest(entry, bytes, { signal: this.#signal });
+    }
+  }
+
+  #blob(descriptor: Descriptor): Promise<void> {
+    const { digest, size } = descriptor;
+    let copied = this.#blobs.get(digest);
+    if (!copied) {
+      this.#emit({ layer: digest, size, state: 'waiting', bytes: 0 });
+      copied = this.#limiter.run(() => this.#copyBlob(descriptor));
+      this.#blobs.set(digest, copied);
+    }
+    return copied;
+  }
+
+  async #copyBlob(descriptor: Descriptor): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { digest: layer, size } = descriptor;
+    const { repository } = this.#from;
+    const options = { signal: this.#signal };
+    const open = () =>
+      this.#counted(descriptor, verified(this.#from.blob(descriptor, options), descriptor, this.#from.place));
+    const offered = { descriptor, open, ...(repository ? { from: repository } : {}) };
+    const written = await this.#to.putBlob(offered, options);
+    if (written) {
+      this.#blobsWritten += 1;
+      this.#bytesWritten += size;
+    }
+    this.#emit({ layer, size, state: written ? 'done' : 'exists', bytes: size });
+  }
+
+  async *#counted({ digest: layer, size }: Descriptor, content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    let bytes = 0;
+    this.#emit({ layer, size, state: 'copying', bytes });
+    for await (const chunk of content) {
+      this.#signal.throwIfAborted();
+      bytes += chunk.byteLength;
+      yield chunk;
+      this.#emit({ layer, size, state: 'copying', bytes });
+    }
+  }
+
+  /** The first failure stops the others, and is waited out, so that nothing writes behind the caller's back. */
+  async #all(work: readonly Promise<void>[]): Promise<void> {
+    const stop = (error: unknown) => {
+      if (!this.#stop.signal.aborted) this.#stop.abort(error);
+    };
+    await Promise.all(work.map((job) => job.catch(stop)));
+    this.#options.signal?.throwIfAborted();
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+  }
+
+  #emit(progress: CopyProgress): void {
+    this.#options.onProgress?.(progress);
+  }
+}
+
+interface CopiedDocument {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+  readonly document: ImageManifest | ImageIndex;
+}
+
+/** Platform and annotations of an entry are the index's, not the manifest's. */
+function withoutEntryMembers({ descriptor, ...rest }: CopiedDocument): CopiedDocument {
+  const { mediaType, digest, size } = descriptor;
+  return { descriptor: { mediaType, digest, size }, ...rest };
+}
+
+function refuseDepth(depth: number): void {
+  if (depth > maxDepth) throw tooDeep();
+}
+
+function tooDeep(): LadingError {
+  return new LadingError(
+    'ERR_LADING_INDEX_TOO_DEEP',
+    `the image index has more than ${maxDepth} levels or ${maxManifests} entries`,
+    { hint: 'Ask whoever built the image: no builder makes such an index.' },
+  );
+}

@@ -1,0 +1,105 @@
+import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorCode } from '../lib/errors.ts';
+import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
+import { BlobStore } from '../store/index.ts';
+import { invalid } from './errors.ts';
+import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
+import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
+
+/**
+ * An OCI layout in a folder, made if it is not there. What it has already stays; an image that had the same label loses
+ * the label.
+ * @throws LadingError `ERR_LADING_ARCHIVE_INVALID` for a folder with other things in it
+ */
+export async function openLayoutTarget(folder: string): Promise<FileTarget> {
+  const there = await readdir(folder).catch((error: unknown): string[] => {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  });
+  const own = new Set(['blobs', 'ingest']);
+  if (!there.includes('oci-layout') && there.some((name) => !own.has(name))) {
+    throw invalid(`folder ${folder}`, 'it holds other things than an OCI layout');
+  }
+  return new LayoutTarget(folder);
+}
+
+class LayoutTarget implements FileTarget {
+  readonly #folder: string;
+  readonly #blobs: BlobStore;
+  readonly #entries: LayoutEntry[] = [];
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#blobs = new BlobStore(folder);
+  }
+
+  async putBlob({ descriptor, open }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
+    const { digest, size } = descriptor;
+    if ((await this.#blobs.size(digest)) === size) return false;
+    const algorithm = digestAlgorithm(digest);
+    const key = `copy-${algorithm}-${digestHex(digest)}`;
+    const ingest = await this.#blobs.openIngest(key, { maxBytes: size, algorithm, signal });
+    try {
+      if (ingest.offset > 0) await ingest.restart();
+      for await (const chunk of open()) await ingest.append(chunk);
+      await ingest.commit({ digest, size });
+      return true;
+    } catch (error) {
+      await ingest.discard();
+      throw error;
+    }
+  }
+
+  async putManifest({ digest }: Descriptor, bytes: Uint8Array): Promise<void> {
+    await this.#blobs.put(bytes, digestAlgorithm(digest));
+  }
+
+  async putImage({ descriptor, bytes, labels }: TakenImage): Promise<void> {
+    await this.putManifest(descriptor, bytes);
+    const { mediaType, digest, size } = descriptor;
+    this.#entries.push(...layoutEntries({ mediaType, digest, size }, labels));
+  }
+
+  async commit(): Promise<void> {
+    // The ingest is a lock: another process may be adding its own entry.
+    const lock = await this.#blobs.openIngest('index');
+    try {
+      const indexFile = join(this.#folder, 'index.json');
+      const { manifests: before, ...rest } = await readIndex(indexFile);
+      const kept = before.filter((entry) => !this.#entries.some((own) => replaces(own, entry)));
+      await replaceFile(join(this.#folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+      await replaceFile(indexFile, JSON.stringify({ ...rest, manifests: [...kept, ...this.#entries] }));
+    } finally {
+      await lock.discard();
+    }
+  }
+
+  async close(): Promise<void> {
+    await rmdir(join(this.#folder, 'ingest')).catch(() => {});
+  }
+}
+
+/** The label belongs to one image, and an image without a label is listed once. */
+function replaces(own: LayoutEntry, entry: LayoutEntry): boolean {
+  const label = own.annotations?.[refNameAnnotation];
+  const other = entry.annotations?.[refNameAnnotation];
+  return label === undefined ? other === undefined && entry.digest === own.digest : other === label;
+}
+
+async function readIndex(file: string): Promise<{ manifests: LayoutEntry[] }> {
+  const empty = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] };
+  try {
+    return { ...empty, ...(JSON.parse(await readFile(file, 'utf8')) as { manifests: LayoutEntry[] }) };
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return empty;
+    throw invalid(file, 'it is not JSON', error);
+  }
+}
+
+async function replaceFile(path: string, text: string): Promise<void> {
+  await mkdir(join(path, '..'), { recursive: true });
+  const unfinished = `${path}.${process.pid}`;
+  await writeFile(unfinished, text, { flush: true });
+  await rename(unfinished, path);
+}

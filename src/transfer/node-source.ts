@@ -1,0 +1,39 @@
+import { errorMessage, LadingError } from '../lib/errors.ts';
+import type { Descriptor } from '../oci/index.ts';
+import { maxManifestBytes } from '../registry/index.ts';
+import type { ImageRecord, Store } from '../store/index.ts';
+import type { ImageSource } from './places.ts';
+
+export interface NodeSourceOptions {
+  /** Gets a blob into the store that it lacks: one whose layer had been unpacked from another blob. */
+  readonly fetchBlob: (descriptor: Descriptor) => Promise<void>;
+}
+
+/**
+ * An image of a node: always the manifest that the node has, never the index that led to it, of which it has one
+ * platform only. Hold a lease on the image while it is read.
+ */
+export function nodeSource(store: Store, image: ImageRecord, { fetchBlob }: NodeSourceOptions): ImageSource {
+  const place = `node ${store.root}`;
+  return {
+    place,
+    async resolve() {
+      const { mediaType, digest, size } = image.manifest;
+      return { mediaType, digest, size };
+    },
+    manifest: (digest) => store.blobs.read(digest, { maxBytes: maxManifestBytes }),
+    async *blob(descriptor, { start = 0 }) {
+      if ((await store.blobs.size(descriptor.digest)) !== descriptor.size)
+        await fetchBlob(descriptor).catch(notFetched);
+      yield* store.blobs.openRead(descriptor.digest, { start });
+    },
+  };
+}
+
+function notFetched(error: unknown): never {
+  const problem = 'a layer of the image came to this node with another image, and its own blob cannot be fetched now';
+  throw new LadingError('ERR_LADING_BLOB_NOT_FETCHED', `${problem}: ${errorMessage(error)}`, {
+    cause: error,
+    hint: 'Try again when the registry that the image came from can be reached.',
+  });
+}

@@ -1,0 +1,68 @@
+import type { Descriptor, Digest } from '../oci/index.ts';
+
+/**
+ * Places where images are: registries, OCI layouts, archives, nodes. Each of them is read or written through these
+ * capabilities, so that every move of an image is the same copy between two of them.
+ */
+
+export interface TransferOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Gives out indexes and manifests. */
+export interface ManifestSource {
+  /**
+   * The exact bytes, verified.
+   * @throws LadingError `ERR_LADING_ARCHIVE_INCOMPLETE`, `ERR_LADING_DIGEST_MISMATCH`; RegistryError
+   */
+  manifest(digest: Digest, options: TransferOptions): Promise<Uint8Array>;
+}
+
+/** Gives out configurations and layers. */
+export interface BlobSource {
+  /** The bytes from `start` on, not verified; who keeps them hashes them. */
+  blob(descriptor: Descriptor, options: TransferOptions & { start?: number }): AsyncIterable<Uint8Array>;
+}
+
+/** One image in a place. */
+export interface ImageSource extends ManifestSource, BlobSource {
+  /** For messages: `archive backup.tar`. */
+  readonly place: string;
+  /** What the image is there now: an index or a manifest. */
+  resolve(options: TransferOptions): Promise<Descriptor>;
+  /** A repository on a registry, if that is the place. */
+  readonly repository?: { readonly registry: string; readonly repository: string };
+}
+
+/** A blob that is on its way. */
+export interface OfferedBlob {
+  readonly descriptor: Descriptor;
+  /** Its content, verified while it is read; called only where it is needed, again where it must be sent again. */
+  readonly open: () => AsyncIterable<Uint8Array>;
+  /** Where it comes from, if that is a registry. */
+  readonly from?: ImageSource['repository'];
+}
+
+/** Takes in what images are made of. */
+export interface ImageTarget {
+  /** @returns whether content was written; false if the place has it */
+  putBlob(blob: OfferedBlob, options: TransferOptions): Promise<boolean>;
+  /** A document that an index lists. Its blobs are there. */
+  putManifest(descriptor: Descriptor, bytes: Uint8Array, options: TransferOptions): Promise<void>;
+  /** The image itself; everything that it names is there. */
+  putImage(image: TakenImage, options: TransferOptions): Promise<void>;
+}
+
+export interface TakenImage {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+  /** What it shall be called there, in a place that keeps any number of images: names, or in a layout any text. */
+  readonly labels: readonly string[];
+}
+
+/** A place of files: nothing that was put there is visible before `commit`. */
+export interface FileTarget extends ImageTarget {
+  commit(): Promise<void>;
+  /** Ends it; without `commit` before, nothing has happened. */
+  close(): Promise<void>;
+}

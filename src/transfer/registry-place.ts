@@ -1,0 +1,72 @@
+import { LadingError } from '../lib/errors.ts';
+import { type Descriptor, formatReference, type Reference } from '../oci/index.ts';
+import { isForeignLayer, type RegistryClient } from '../registry/index.ts';
+import type { ImageSource, ImageTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
+
+/** An image on a registry. @param reference as `pullReference` gives it */
+export function registrySource(registry: RegistryClient, reference: Reference): ImageSource {
+  return {
+    place: `registry ${reference.registry}`,
+    repository: reference,
+    async resolve(options) {
+      return (await registry.resolve(reference, options)).descriptor;
+    },
+    async manifest(digest, options) {
+      return (await registry.fetchManifest(reference, digest, options)).bytes;
+    },
+    async *blob(descriptor, { start = 0, ...options }) {
+      const { offset, body } = await registry.fetchBlob(reference, descriptor, { ...options, offset: start });
+      let surplus = start - offset;
+      for await (const chunk of body) {
+        if (chunk.byteLength > surplus) yield surplus > 0 ? chunk.subarray(surplus) : chunk;
+        surplus = Math.max(0, surplus - chunk.byteLength);
+      }
+    },
+  };
+}
+
+/**
+ * A tag, or a digest without one, on a registry. Blobs that another repository of the same registry has are linked
+ * instead of sent, where that is allowed.
+ */
+export function registryTarget(registry: RegistryClient, reference: Reference): ImageTarget {
+  return new RegistryTarget(registry, reference);
+}
+
+class RegistryTarget implements ImageTarget {
+  readonly #registry: RegistryClient;
+  readonly #reference: Reference;
+
+  constructor(registry: RegistryClient, reference: Reference) {
+    this.#registry = registry;
+    this.#reference = reference;
+  }
+
+  async putBlob({ descriptor, open, from }: OfferedBlob, options: TransferOptions): Promise<boolean> {
+    // Registries may not keep it: who pulls the image takes it from the URLs of its descriptor.
+    if (isForeignLayer(descriptor)) return false;
+    const { registry, repository } = this.#reference;
+    const isNeighbour = from?.registry === registry && from.repository !== repository;
+    const mount = isNeighbour ? { mountFrom: from.repository } : {};
+    return this.#registry.pushBlob(this.#reference, descriptor, open, { ...options, ...mount });
+  }
+
+  async putManifest({ digest, mediaType }: Descriptor, bytes: Uint8Array, options: TransferOptions): Promise<void> {
+    await this.#registry.pushManifest({ ...this.#reference, digest }, bytes, mediaType, options);
+  }
+
+  async putImage({ descriptor, bytes }: TakenImage, options: TransferOptions): Promise<void> {
+    const { digest } = this.#reference;
+    if (digest !== undefined && digest !== descriptor.digest) {
+      throw new LadingError(
+        'ERR_LADING_DIGEST_MISMATCH',
+        `cannot store ${descriptor.digest} as ${formatReference(this.#reference)}: that name is another digest`,
+        {
+          hint: 'Give the destination a tag instead of a digest.',
+          data: { expected: digest, actual: descriptor.digest },
+        },
+      );
+    }
+    await this.#registry.pushManifest(this.#reference, bytes, descriptor.mediaType, options);
+  }
+}

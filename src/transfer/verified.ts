@@ -1,0 +1,49 @@
+import { LadingError } from '../lib/errors.ts';
+import { type Descriptor, type Digest, Digester, digestAlgorithm, digestOf } from '../oci/index.ts';
+
+/**
+ * Passes content on and hashes it: never more bytes than the descriptor says, and an error instead of the end if they
+ * have another digest.
+ * @param where for messages, as in "archive backup.tar"
+ * @throws LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`
+ */
+export async function* verified(
+  content: AsyncIterable<Uint8Array>,
+  { digest, size }: Descriptor,
+  where: string,
+): AsyncIterable<Uint8Array> {
+  const digester = new Digester(digestAlgorithm(digest));
+  for await (const chunk of content) {
+    digester.update(chunk);
+    if (digester.size > size) throw sizeMismatch(where, digest, `more than the ${size} bytes that its descriptor says`);
+    yield chunk;
+  }
+  if (digester.size < size) throw sizeMismatch(where, digest, `${digester.size} bytes, its descriptor says ${size}`);
+  const actual = digester.digest();
+  if (actual !== digest) throw digestMismatch(where, digest, actual);
+}
+
+/** @throws LadingError `ERR_LADING_DIGEST_MISMATCH` */
+export function verifiedBytes(bytes: Uint8Array, digest: Digest, where: string): Uint8Array {
+  const actual = digestOf(bytes, digestAlgorithm(digest));
+  if (actual !== digest) throw digestMismatch(where, digest, actual);
+  return bytes;
+}
+
+/** All of a small content. */
+export async function collect(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of content) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const hint = 'The content is damaged, or was changed; nothing of it was kept.';
+
+function digestMismatch(where: string, expected: string, actual: string): LadingError {
+  const problem = `${where}: content of ${expected} has the digest ${actual}`;
+  return new LadingError('ERR_LADING_DIGEST_MISMATCH', problem, { hint, data: { expected, actual } });
+}
+
+function sizeMismatch(where: string, digest: string, found: string): LadingError {
+  return new LadingError('ERR_LADING_SIZE_MISMATCH', `${where}: content of ${digest} has ${found}`, { hint });
+}

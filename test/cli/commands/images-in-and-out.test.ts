@@ -1,0 +1,162 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { digestOf, hostPlatform } from '../../../src/oci/index.ts';
+import { noise, pushImage, tarOf, testImage } from '../../pull/support/test-image.ts';
+import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../../support/docker-registry.ts';
+import { podman, programMissing } from '../../support/foreign-clients.ts';
+import { type LadingResult, runLading } from '../../support/lading-process.ts';
+
+const shared = tarOf({ 'a/': '', 'a/one': noise(200_000, 1) });
+const image = testImage({ layers: [shared, tarOf({ version: '1' })] });
+/** The same content in other blobs: layers that are unpacked already are not fetched. */
+const twin = testImage({ layers: [shared, tarOf({ version: '2' })], compress: (tar) => gzipSync(tar, { level: 1 }) });
+const main = path.resolve(import.meta.dirname, '../../../src/cli/main.ts');
+const isRoot = process.geteuid?.() === 0;
+const missing = dockerRegistryMissing ?? (isRoot ? undefined : 'root, to unpack layers without a user namespace');
+
+describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'nothing more'})`, () => {
+  let registry: DockerRegistry;
+  let folder: string;
+  let at: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'lading-cli-images-'));
+    registry = await startDockerRegistry();
+    at = registry.address;
+    await pushImage(registry, 'app', '1', image);
+    await pushImage(registry, 'app', '2', twin);
+    await lading('node', 'pull', '-q', `${at}/app:1`, `${at}/app:2`);
+  });
+  afterAll(async () => {
+    await registry?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const rootOf = (node: string) => ['--root', path.join(folder, node)];
+
+  async function lading(node: string, ...args: string[]): Promise<LadingResult> {
+    const result = await runLading([...rootOf(node), ...args]);
+    expect(result, result.stderr).toMatchObject({ exitCode: 0 });
+    return result;
+  }
+
+  const imagesOf = async (node: string): Promise<object[]> =>
+    JSON.parse((await lading(node, 'images', '-o', 'json')).stdout);
+
+  test('tag, push, and what the registry has then', async () => {
+    const name = `${at}/tagged/app:new`;
+    expect((await lading('node', 'tag', `${at}/app:1`, name)).stdout).toBe(`${name}\n`);
+    expect((await lading('node', 'push', '-q', name)).stdout).toBe(`${image.manifest.digest}\n`);
+    const again = await lading('node', 'push', '-o', 'json', name);
+    expect(JSON.parse(again.stdout)).toMatchObject({ name, digest: image.manifest.digest, blobs: 3, blobsWritten: 0 });
+    expect((await lading('node', 'ls-tags', `${at}/tagged/app`)).stdout).toBe('new\n');
+    await lading('node', 'rmi', name);
+  });
+
+  test('a layer that came with another image is fetched before it is pushed', async () => {
+    const pushed = await lading('node', 'push', '-o', 'json', `${at}/app:2`, `${at}/twin:1`);
+    expect(JSON.parse(pushed.stdout)).toMatchObject({ digest: twin.manifest.digest, blobsWritten: 3 });
+  });
+
+  test('a pipe from node to node keeps names and digests', async () => {
+    const program = `"${process.execPath}" "${main}"`;
+    const [from, to] = ['node', 'piped'].map((node) => `--root "${path.join(folder, node)}"`);
+    const pipe = `${program} ${from} save -q ${at}/app:1 ${at}/app:2 | ${program} ${to} load -q`;
+    const loaded = await runLading([], { command: ['sh', '-c', pipe] });
+    expect(loaded).toMatchObject({ exitCode: 0, stdout: `${at}/app:1\n${at}/app:2\n`, stderr: '' });
+    const inspected = JSON.parse((await lading('piped', 'inspect', '-o', 'json', `${at}/app:2`)).stdout);
+    expect(JSON.stringify(inspected)).toContain(twin.manifest.digest);
+    await lading('piped', 'check');
+  });
+
+  test('a load that is killed shows nothing, and is done by the next one', async () => {
+    const file = path.join(folder, 'killed.tar');
+    await lading('node', 'save', '-q', '-o', file, `${at}/app:1`);
+    for (const point of ['blob-renamed', 'layer-published']) {
+      const killed = await runLading([...rootOf(point), 'load', '-i', file], { env: { LADING_CRASH_AT: point } });
+      expect(killed.exitCode).toBeNull();
+      expect(await imagesOf(point)).toEqual([]);
+      expect(await readdir(path.join(folder, point))).not.toContain(expect.stringContaining('.lading-'));
+      expect((await lading(point, 'load', '-q', '-i', file)).stdout).toBe(`${at}/app:1\n`);
+      await lading(point, 'check');
+    }
+  });
+
+  test('a save or copy that is killed leaves no file of that name', async () => {
+    const file = path.join(folder, 'unfinished.tar');
+    for (const args of [
+      ['save', '-o', file, `${at}/app:1`],
+      ['copy', `${at}/app:1`, `docker-archive:${file}`],
+    ]) {
+      const killed = await runLading([...rootOf('node'), ...args], { env: { LADING_CRASH_AT: 'archive-written' } });
+      expect(killed.exitCode).toBeNull();
+      expect(existsSync(file)).toBe(false);
+    }
+    const layout = path.join(folder, 'unfinished');
+    await runLading(['copy', `${at}/app:1`, `oci:${layout}`], { env: { LADING_CRASH_AT: 'blob-published:2' } });
+    expect(existsSync(path.join(layout, 'index.json'))).toBe(false);
+    const { stdout } = await runLading(['copy', '-q', `${at}/app:1`, `oci:${layout}`]);
+    expect(stdout).toBe(`${image.manifest.digest}\n`);
+  });
+
+  test.skipIf(programMissing('podman'))(
+    `podman loads what was saved, and saves what is loaded (needs: ${programMissing('podman') ?? 'nothing more'})`,
+    { timeout: 60_000 },
+    async () => {
+      const storage = path.join(folder, 'podman');
+      for (const format of ['oci-archive', 'docker-archive']) {
+        const file = path.join(folder, `${format}.tar`);
+        await lading('node', 'tag', `${at}/app:1`, `app:${format}`);
+        await lading('node', 'save', '-q', '--format', format, '-o', file, `app:${format}`);
+        await podman(storage, 'load', '-q', '-i', file);
+        const name = `docker.io/library/app:${format}`;
+        expect((await podman(storage, 'image', 'inspect', '--format', '{{.Id}}', name)).trim()).toBe(
+          image.config.digest.slice('sha256:'.length),
+        );
+        const back = path.join(folder, `${format}-back.tar`);
+        await podman(storage, 'save', '-q', '--format', format, '-o', back, name);
+        expect((await lading(`back-${format}`, 'load', '-q', '-i', back)).stdout).toBe(`${name}\n`);
+        expect(await imagesOf(`back-${format}`)).toMatchObject([{ imageId: image.config.digest, name }]);
+      }
+    },
+  );
+
+  test('wrong usage says so', async () => {
+    const fails = async (exitCode: number, code: string, ...args: string[]) => {
+      const result = await runLading(['-v', ...rootOf('node'), ...args]);
+      expect(result, args.join(' ')).toMatchObject({ exitCode, stderr: expect.stringContaining(`code: ${code}`) });
+      return result;
+    };
+    await fails(2, 'ERR_LADING_USAGE', 'tag', `${at}/app:1`, `app@${digestOf('x')}`);
+    await fails(2, 'ERR_LADING_USAGE', 'ls-tags', `${at}/app:1`);
+    await fails(2, 'ERR_LADING_USAGE', 'rm-tag', `${at}/app`);
+    await fails(2, 'ERR_LADING_LOCATION_INVALID', 'copy', 'oci:', 'x');
+    await fails(1, 'ERR_LADING_IMAGE_UNKNOWN', 'save', 'nobody');
+    await fails(1, 'ERR_LADING_ARCHIVE_INVALID', 'load');
+    const { architecture } = hostPlatform();
+    const elsewhere = `linux/${architecture === 'amd64' ? 'arm64' : 'amd64'}`;
+    const both = await runLading(['copy', '--all', '--platform', elsewhere, `${at}/app:1`, `oci:${folder}/x`]);
+    expect(both.exitCode).toBe(2);
+  });
+
+  test('without its registry, a blob that was never fetched is named', async () => {
+    await lading('offline', 'pull', '-q', `${at}/app:1`, `${at}/app:2`);
+    await registry.stop();
+    try {
+      await lading('offline', 'save', '-q', '-o', path.join(folder, 'offline.tar'), `${at}/app:1`);
+      const file = path.join(folder, 'never.tar');
+      const result = await runLading(['-v', ...rootOf('offline'), 'save', '-o', file, `${at}/app:2`]);
+      expect(result).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringMatching(/ERR_LADING_BLOB_NOT_FETCHED/),
+      });
+      expect(existsSync(file)).toBe(false);
+    } finally {
+      await registry.start();
+    }
+  });
+});
