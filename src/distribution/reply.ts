@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
 import { isDatabaseFull } from './database.ts';
@@ -9,51 +9,63 @@ import { type OpenFileRange, sendFile } from './file-sender.ts';
 const debug = debugLog('distribution');
 const bodylessStatuses = new Set([204, 304]);
 
+/** A reply of which nothing but the connection can fail any more. Send it, or its file stays open. */
+export interface ReadyReply {
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  /** Undefined where no body is sent, as to a HEAD. */
+  readonly content: Uint8Array | OpenFileRange | undefined;
+}
+
+export async function readyReply({ method }: IncomingMessage, reply: Reply): Promise<ReadyReply> {
+  const { status, headers, body } = reply;
+  const isBodyless = bodylessStatuses.has(status);
+  const size = body === undefined ? 0 : 'size' in body ? body.size : body.byteLength;
+  return {
+    status,
+    headers: {
+      'Docker-Distribution-API-Version': 'registry/2.0',
+      ...(!isBodyless && { 'Content-Length': size }),
+      ...headers,
+    },
+    content: body && size > 0 && method !== 'HEAD' && !isBodyless ? await load(body) : undefined,
+  };
+}
+
+async function load(body: NonNullable<Reply['body']>): Promise<Uint8Array | OpenFileRange> {
+  if ('read' in body) return await body.read();
+  if ('open' in body) return { start: body.start, size: body.size, file: await body.open() };
+  return body;
+}
+
 /**
  * Sends a reply. A client that goes away is no error.
  * @param options.idleMs how long the client may take nothing before it is cut off
  * @param options.onBytes told of each piece of the body that was handed to the connection
  */
 export async function sendReply(
-  request: IncomingMessage,
   response: ServerResponse,
-  { reply, idleMs, onBytes }: { reply: Reply; idleMs: number; onBytes: (bytes: number) => void },
+  { status, headers, content }: ReadyReply,
+  { idleMs, onBytes }: { idleMs: number; onBytes: (bytes: number) => void },
 ): Promise<void> {
-  const { status, headers = {}, body } = reply;
-  const size = body === undefined ? 0 : 'size' in body ? body.size : body.byteLength;
-  const isSent = size > 0 && request.method !== 'HEAD' && !bodylessStatuses.has(status);
-  const content = body && isSent ? await load(body) : undefined;
-  response.on('error', (error) => debug('an answer to a %s was cut: %s', request.method, error));
-  response.writeHead(status, {
-    'Docker-Distribution-API-Version': 'registry/2.0',
-    ...(!bodylessStatuses.has(status) && { 'Content-Length': size }),
-    ...headers,
-  });
-  if (!content) {
-    response.end();
-    return;
-  }
-  response.setTimeout(idleMs);
-  if (content instanceof Uint8Array) {
-    onBytes(content.byteLength);
-    response.end(content);
-    return;
-  }
+  const cut = (error: unknown) => debug('an answer was cut: %s', error);
+  response.on('error', cut);
   try {
-    await sendFile(response, content, onBytes);
+    if (response.destroyed) return;
+    response.writeHead(status, headers);
+    if (content) response.setTimeout(idleMs);
+    if (content && 'file' in content) {
+      await sendFile(response, content, onBytes);
+    } else {
+      onBytes(content?.byteLength ?? 0);
+      response.end(content);
+    }
   } catch (error) {
-    debug('an answer to a %s was cut: %s', request.method, error);
+    cut(error);
     response.destroy();
   } finally {
-    await content.file.close();
+    if (content && 'file' in content) await content.file.close();
   }
-}
-
-/** Does what can fail before the first byte is sent. */
-async function load(body: NonNullable<Reply['body']>): Promise<Uint8Array | OpenFileRange> {
-  if ('read' in body) return await body.read();
-  if ('open' in body) return { start: body.start, size: body.size, file: await body.open() };
-  return body;
 }
 
 /** The answer to a request that failed; faults of the server say no more than what the client can act upon. */

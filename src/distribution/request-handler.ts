@@ -4,7 +4,7 @@ import type { AccessRecord } from './access-record.ts';
 import type { Authentication } from './authentication.ts';
 import { Refusal } from './errors.ts';
 import type { Handler, Reply } from './exchange.ts';
-import { errorReply, sendReply } from './reply.ts';
+import { errorReply, type ReadyReply, readyReply, sendReply } from './reply.ts';
 import { RequestBody } from './request-body.ts';
 import { type Endpoint, type Route, route } from './routes.ts';
 import type { Storage } from './storage.ts';
@@ -66,18 +66,17 @@ export class RequestHandler {
         durationMs: performance.now() - startedAt,
       });
     });
-    let reply: Reply;
+    let reply: ReadyReply;
     try {
-      reply = await this.#answer({ request, body, path, query: new URLSearchParams(query), address }, seen);
+      const answer = await this.#answer({ request, body, path, query: new URLSearchParams(query), address }, seen);
+      reply = await readyReply(request, answer);
     } catch (error) {
       if (!(error instanceof Refusal)) debug('%s %s failed: %s', request.method, path, error);
-      reply = errorReply(error);
+      reply = await readyReply(request, errorReply(error));
     }
     // What a refused request still sends is read away, or the next one on the connection would never be seen.
     request.resume();
-    if (response.destroyed) return;
-    await sendReply(request, response, {
-      reply,
+    await sendReply(response, reply, {
       idleMs: idleBodyMs,
       onBytes: (count) => {
         bytes += count;
