@@ -36,6 +36,7 @@ async function runPods(
   for (const text of [...runtime.limitations, ...pods.flatMap((pod) => pod.warnings)]) screen.warn(text);
 
   const firstStarts = new FirstStarts();
+  node.images.onPullWarning((reference, warning) => screen.warn(`${formatReference(reference)}: ${warning}`));
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
     onOutput: (output) => screen.output(output),

@@ -20,9 +20,12 @@ const maxConfigBytes = 8 * 1024 * 1024;
 
 export type PullListener = (reference: Reference, progress: PullProgress) => void;
 
+export type PullWarningListener = (reference: Reference, warning: string) => void;
+
 export class EngineImageService implements ImageService {
   readonly #deps: PullDependencies;
   readonly #listeners = new Set<PullListener>();
+  readonly #warningListeners = new Set<PullWarningListener>();
 
   constructor(deps: PullDependencies) {
     this.#deps = deps;
@@ -32,6 +35,12 @@ export class EngineImageService implements ImageService {
   onPullProgress(listener: PullListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** What is strange about an image that is pulled, one sentence each; returns the function that ends the subscription. */
+  onPullWarning(listener: PullWarningListener): () => void {
+    this.#warningListeners.add(listener);
+    return () => this.#warningListeners.delete(listener);
   }
 
   async listImages(filter?: { image?: ImageSpec }): Promise<Image[]> {
@@ -95,6 +104,9 @@ export class EngineImageService implements ImageService {
   ) {
     const plan = await planPull(this.#deps, reference, options);
     debug('pull %s: %d layers, %d bytes to fetch', plan.name, plan.layersToFetch, plan.bytesToFetch);
+    for (const warning of plan.warnings) {
+      for (const listener of this.#warningListeners) listener(reference, warning);
+    }
     return executePull(this.#deps, plan, {
       ...options,
       onProgress: (progress) => {

@@ -5,6 +5,6 @@
  */
 
 export { findImage } from './image-lookup.ts';
-export { EngineImageService, type PullListener } from './image-service.ts';
+export { EngineImageService, type PullListener, type PullWarningListener } from './image-service.ts';
 export { writeOwner } from './recovery.ts';
 export { EngineRuntimeService, type RuntimeServiceDependencies } from './runtime-service.ts';

@@ -146,6 +146,15 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
       expect(hint).toContain('Use an image that is built for this platform');
     });
 
+    test('it says that it is for another platform: a warning', async () => {
+      const platform = { os: 'linux', architecture: 's390x' };
+      const { name } = await pushBusyboxImage(registry.address, 'other:alone', { version: 'other', platform });
+      const stdin = manifestText(pod('web', [{ name: 'main', image: name }]));
+      const elsewhere = await runLading(['--root', await temporaryFolder(), 'run', '-'], { stdin });
+      expect([elsewhere.exitCode, elsewhere.stdout]).toEqual([0, '[web/main] other\n']);
+      expect(elsewhere.stderr).toContain(`warning: ${name}: the image is for linux/s390x, not for linux/`);
+    });
+
     test('a blob is not what its digest says', async () => {
       const { name, layers } = await pushBusyboxImage(registry.address, 'corrupt:1', { version: 'corrupt' });
       const { digest } = layers.at(-1)!;
