@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheDirectory, ensureNode, ensurePackages } from './toolchain.mjs';
+import { cacheDirectory, ensureNode, ensurePackages } from '../bin/toolchain.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 ensurePackages(root);

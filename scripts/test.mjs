@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureNode, ensurePackages } from './toolchain.mjs';
+import { ensureNode, ensurePackages } from '../bin/toolchain.mjs';
 
 /** Debian package → a program of it. */
 const systemPackages = {
