@@ -1,16 +1,24 @@
 import type { ImageService, RuntimeService } from '../cri/services.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { LadingError } from '../lib/errors.ts';
-import { crashLoopBackOff } from '../policy/index.ts';
+import {
+  crashLoopBackOff,
+  crashLoopDelays,
+  defaultKubeletConfig,
+  type KubeletConfig,
+  verificationPolicy,
+} from '../policy/index.ts';
 import type { ImageDecision } from './container-starter.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { EventRecorder, type KubeEvent } from './events.ts';
-import { ImageManager } from './image-manager.ts';
+import { ImageManager, type ImageManagerOptions } from './image-manager.ts';
 import type { Pod } from './pod.ts';
+import type { PodCredentialSource } from './pod-credentials.ts';
 import type { ContainerOutput } from './pod-logs.ts';
 import type { SyncDependencies } from './pod-sync.ts';
 import { PodWorker, type StopOptions } from './pod-worker.ts';
-import type { PullerOptions } from './puller.ts';
+import { PullRecords } from './pull-records.ts';
+import { PullTracker } from './pull-tracker.ts';
 
 /** Called as things happen, one at a time; what they throw is not caught. */
 export interface AgentListeners {
@@ -26,7 +34,14 @@ export interface AgentOptions extends AgentListeners {
   readonly logRoot: string;
   readonly clock?: Clock;
   /** By default the kubelet's: one pull at a time, 5 a second with bursts of 10. */
-  readonly pulls?: PullerOptions;
+  readonly config?: KubeletConfig;
+  /** The credentials of pods; by default they have none, and the runtime uses those it knows itself. */
+  readonly credentials?: PodCredentialSource;
+  /**
+   * Directory for the records of whose credentials gave access to which images (`image_manager/` below it), so that no pod
+   * gets an image without having shown its own. Without it every pod may use every image of the node.
+   */
+  readonly recordsDirectory?: string;
 }
 
 /** Runs pods on one node: the kubelet, as far as images and containers are concerned. */
@@ -37,17 +52,18 @@ export class Agent {
   readonly #onOutput: AgentListeners['onOutput'];
   #stopped = false;
 
-  constructor({ images, runtime, logRoot, clock = systemClock, pulls = {}, ...listeners }: AgentOptions) {
+  constructor(options: AgentOptions) {
+    const { images, runtime, logRoot, clock = systemClock, config = defaultKubeletConfig(), ...listeners } = options;
     const events = new EventRecorder(() => clock.now(), listeners.onEvent ?? (() => {}));
     this.#onOutput = listeners.onOutput;
     this.#watch = new ContainerWatch(runtime, clock, (containerId) => this.#containerEnded(containerId));
     this.#deps = {
       images,
       runtime,
-      imageManager: new ImageManager({ images, clock, events }, pulls),
+      imageManager: new ImageManager({ images, clock, events }, imageOptions({ ...options, clock, config })),
       events,
       clock,
-      crashLoop: crashLoopBackOff(),
+      crashLoop: crashLoopBackOff(crashLoopDelays({ maxContainerRestartPeriodMs: config.crashLoopBackOffMaxMs })),
       logRoot,
       onDecision: listeners.onDecision ?? (() => {}),
     };
@@ -102,4 +118,33 @@ export class Agent {
   #containerEnded(containerId: string): void {
     for (const worker of this.#workers.values()) if (worker.owns(containerId)) worker.wake();
   }
+}
+
+function imageOptions({
+  images,
+  clock,
+  config,
+  credentials,
+  recordsDirectory,
+}: AgentOptions & { clock: Clock; config: KubeletConfig }): ImageManagerOptions {
+  return {
+    maxParallelPulls: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? 0),
+    pullsPerSecond: config.registryPullQPS,
+    pullBurst: config.registryBurst,
+    ...(credentials ? { credentials } : {}),
+    ...(recordsDirectory === undefined ? {} : { tracking: startTracking(images, clock, config, recordsDirectory) }),
+  };
+}
+
+async function startTracking(
+  images: ImageService,
+  clock: Clock,
+  config: KubeletConfig,
+  directory: string,
+): Promise<PullTracker> {
+  const { imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist } = config;
+  const policy = verificationPolicy(imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist);
+  const tracker = new PullTracker({ records: new PullRecords(directory), policy, clock });
+  await tracker.start(await images.listImages());
+  return tracker;
 }

@@ -4,7 +4,7 @@ import type { PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService, RuntimeService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
 import { errorHint, errorMessage } from '../lib/errors.ts';
-import type { KubeletReason, PullPolicy, Reason } from '../policy/index.ts';
+import type { PullPolicy, Reason } from '../policy/index.ts';
 import { containerConfig, containerLogPath } from './container-config.ts';
 import type { ContainerRecord } from './container-record.ts';
 import { containerFieldPath, type EventRecorder } from './events.ts';
@@ -29,7 +29,8 @@ export interface ImageDecision {
   readonly imageRef?: string | undefined;
   /** Whether a pull has succeeded for this start. */
   readonly pulled: boolean;
-  readonly error?: KubeletReason | undefined;
+  /** See `ImageEvaluation`. */
+  readonly error?: string | undefined;
   readonly message: string;
   readonly atMs: number;
 }

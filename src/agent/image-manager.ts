@@ -1,4 +1,3 @@
-import { CriError } from '../cri/error.ts';
 import type { PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -12,14 +11,19 @@ import {
   goQuote,
   imagePullBackOff,
   imagePullKey,
-  type KubeletReason,
   looksAtNode,
   type PullDecision,
   type PullFailure,
+  parseImageName,
   runtimeImage,
+  withoutCredentials,
+  withoutIntent,
 } from '../policy/index.ts';
+import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
 import type { Pod } from './pod.ts';
+import { grantedBy, type PodCredential, type PodCredentialSource, trackedCredentials } from './pod-credentials.ts';
+import type { PullTracker } from './pull-tracker.ts';
 import { type PulledImage, Puller, type PullerOptions } from './puller.ts';
 
 export interface ImageRequest {
@@ -42,18 +46,45 @@ export interface ImageEvaluation {
   readonly pullRequired: boolean | 'unknown';
   /** Id of the image to run; undefined after an error. */
   readonly imageRef?: string;
-  /** The container's waiting reason; undefined when it can start. */
-  readonly error?: KubeletReason;
+  /**
+   * The container's waiting reason, a `KubeletReason` where the kubelet has a name for it, else the text of the problem;
+   * undefined when it can start.
+   */
+  readonly error?: string;
   /** The container's waiting message, and what the event said of an image that was there; else empty. */
   readonly message: string;
   /** What the runtime advises after a failed pull. */
   readonly hint?: string | undefined;
 }
 
+interface PullAttempt {
+  readonly decision: PullDecision;
+  readonly key: string;
+  readonly fullName: string;
+  readonly tracking: PullTracking | undefined;
+  readonly credentials: () => Promise<readonly PodCredential[]>;
+}
+
+type PullOutcome = Pick<ImageEvaluation, 'imageRef' | 'error' | 'message' | 'hint'> & { decision?: PullDecision };
+
+/** What an evaluation asks about the credentials of earlier pulls, and tells about its own. */
+export type PullTracking = Pick<PullTracker, 'mustAttemptPull' | 'recordIntent' | 'recordPulled' | 'recordFailed'>;
+
+export interface ImageManagerOptions extends PullerOptions {
+  readonly backOff?: { readonly initialMs: number; readonly maxMs: number };
+  /** The credentials of pods; by default they have none, and the runtime uses those it knows itself. */
+  readonly credentials?: PodCredentialSource;
+  /**
+   * Whose credentials gave access to the images that are there. Without it every pod may use every image of the node, as
+   * with the kubelet's feature gate `KubeletEnsureSecretPulledImages` off.
+   */
+  readonly tracking?: PullTracking | Promise<PullTracking>;
+}
+
 /**
  * Makes images available as the kubelet does, one evaluation for each start of a container: look, decide, pull, back
- * off, and say so in events. Images that are on the node are used without asking whose credentials fetched them.
- * @see pull-policy.md 4 to 7
+ * off, and say so in events.
+ * @see pull-policy.md 4 to 9
  */
 export class ImageManager {
   readonly #images: ImageService;
@@ -61,18 +92,24 @@ export class ImageManager {
   readonly #events: EventRecorder;
   readonly #puller: Puller;
   readonly #backOff: Backoff;
+  readonly #credentials: PodCredentialSource;
+  readonly #tracking: Promise<PullTracking | undefined>;
   /** `<error>: <message>` of the last failure of each back-off key. */
   readonly #lastFailures = new Map<string, string>();
 
   constructor(
     { images, clock, events }: { images: ImageService; clock: Clock; events: EventRecorder },
-    { backOff = imagePullBackOff, ...puller }: PullerOptions & { backOff?: { initialMs: number; maxMs: number } } = {},
+    { backOff = imagePullBackOff, credentials = async () => [], tracking, ...puller }: ImageManagerOptions = {},
   ) {
     this.#images = images;
     this.#clock = clock;
     this.#events = events;
     this.#puller = new Puller(images, clock, puller);
     this.#backOff = new Backoff(backOff);
+    this.#credentials = credentials;
+    this.#tracking = Promise.resolve(tracking);
+    // Told by the evaluations, each of which waits for it.
+    this.#tracking.catch(() => {});
   }
 
   /**
@@ -109,11 +146,23 @@ export class ImageManager {
       }
     }
 
+    const tracking = await this.#tracking;
+    const credentials = onlyOnce(() => this.#credentials(pod, parseImageName(image).repository));
+    let verified = true;
+    if (present === true && tracking) {
+      try {
+        const tracked = async () => trackedCredentials(await credentials());
+        verified = !(await tracking.mustAttemptPull(image, localId, tracked)).mustPull;
+      } catch (error) {
+        const decision = withoutCredentials(decidePull({ policy, present, verified: false }), errorMessage(error));
+        return { decision, present, pullRequired: 'unknown', error: errorMessage(error), message: errorMessage(error) };
+      }
+    }
     const key = imagePullKey(pod.metadata.uid, image);
     const inBackOff = this.#backOff.isInBackOffSinceUpdate(key, this.#clock.now());
-    const decision = decidePull({ policy, present, inBackOff });
+    const decision = decidePull({ policy, present, verified, inBackOff });
     if (decision.action === 'use-local') {
-      const message = `Container image ${quoted} already present on machine`;
+      const message = `Container image ${quoted} already present on machine${tracking ? ' and can be accessed by the pod' : ''}`;
       emit({ type: 'Normal', reason: 'Pulled', message });
       return { decision, present, pullRequired: false, imageRef: localId, message };
     }
@@ -122,36 +171,67 @@ export class ImageManager {
       emit({ type: 'Warning', reason: 'ErrImageNeverPull', message });
       return this.#refused(decision, { present, message });
     }
-    if (decision.error === 'ImagePullBackOff') {
-      emit({ type: 'Normal', reason: 'BackOff', message: backOffMessage(image) });
-      const message = backOffMessage(image, this.#lastFailures.get(key));
-      return { ...this.#refused(decision, { present, message }), pullRequired: true };
+    const outcome = await this.#pullWithCredentials(pod, request, { decision, key, fullName, tracking, credentials });
+    return { decision, ...outcome, present, pullRequired: true };
+  }
+
+  /** Everything after the decision that a pull is needed: credentials, intent, back-off, in this order. */
+  async #pullWithCredentials(pod: Pod, request: ImageRequest, attempt: PullAttempt): Promise<PullOutcome> {
+    const { image } = request;
+    const { decision, key, tracking } = attempt;
+    let credentials: readonly PodCredential[];
+    try {
+      credentials = await attempt.credentials();
+    } catch (error) {
+      const problem = errorMessage(error);
+      return { decision: withoutCredentials(decision, problem), error: problem, message: problem };
     }
-    return { ...(await this.#pull(pod, request, { key, fullName })), decision, present, pullRequired: true };
+    try {
+      await tracking?.recordIntent(image);
+    } catch (error) {
+      const problem = `failed to record image pull intent: ${errorMessage(error)}`;
+      const message = `Failed to record image pull intent for container image ${goQuote(image)}: ${problem}`;
+      return { decision: withoutIntent(decision, errorMessage(error)), error: problem, message };
+    }
+    if (decision.error === 'ImagePullBackOff') {
+      await tracking?.recordFailed(image);
+      const message = backOffMessage(image);
+      this.#events.record(pod, request.fieldPath, { type: 'Normal', reason: 'BackOff', message });
+      return { error: decision.error, message: backOffMessage(image, this.#lastFailures.get(key)) };
+    }
+    return this.#pull(pod, request, { ...attempt, credentials });
   }
 
   async #pull(
     pod: Pod,
     request: ImageRequest,
-    { key, fullName }: { key: string; fullName: string },
-  ): Promise<Pick<ImageEvaluation, 'imageRef' | 'error' | 'message' | 'hint'>> {
-    const quoted = goQuote(request.image);
+    {
+      key,
+      fullName,
+      tracking,
+      credentials,
+    }: Omit<PullAttempt, 'credentials'> & { credentials: readonly PodCredential[] },
+  ): Promise<PullOutcome> {
+    const { image } = request;
+    const quoted = goQuote(image);
     const emit = (event: EventText) => this.#events.record(pod, request.fieldPath, event);
     this.#lastFailures.delete(key);
     emit({ type: 'Normal', reason: 'Pulling', message: `Pulling image ${quoted}` });
     const startMs = this.#clock.now();
     let pulled: PulledImage;
     try {
-      pulled = await this.#puller.pull(fullName, request);
+      pulled = await this.#puller.pull(fullName, { ...request, credentials });
     } catch (error) {
+      await tracking?.recordFailed(image);
       request.signal?.throwIfAborted();
-      const failure = this.#pullFailed(request.image, key, criErrorText(error), emit);
+      const failure = this.#pullFailed(image, key, criErrorText(error), emit);
       return { ...failure, hint: errorHint(error) };
     }
     const waitedMs = this.#clock.now() - startMs;
     const times = `${goDuration(pulled.durationMs)} (${goDuration(waitedMs)} including waiting)`;
     const message = `Successfully pulled image ${quoted} in ${times}. Image size: ${pulled.sizeBytes} bytes.`;
     emit({ type: 'Normal', reason: 'Pulled', message });
+    await tracking?.recordPulled(image, pulled.imageRef, grantedBy(pulled.credential));
     this.#forgetExpired();
     return { imageRef: pulled.imageRef, message: '' };
   }
@@ -178,7 +258,11 @@ export class ImageManager {
   }
 }
 
-/** As the kubelet sees a failed call: with the gRPC code in front unless that is `UNKNOWN`. */
-function criErrorText(error: unknown): string {
-  return error instanceof CriError ? error.toString() : errorMessage(error);
+/** The result of the first call, for all calls: errors too. */
+function onlyOnce<T>(run: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= run();
+    return result;
+  };
 }

@@ -17,7 +17,13 @@ export {
   ImageCollector,
   type ImageCollectorOptions,
 } from './image-gc.ts';
-export { type ImageEvaluation, ImageManager, type ImageRequest } from './image-manager.ts';
+export {
+  type ImageEvaluation,
+  ImageManager,
+  type ImageManagerOptions,
+  type ImageRequest,
+  type PullTracking,
+} from './image-manager.ts';
 export {
   type ContainerImageVolumes,
   containerImageVolumes,
@@ -29,6 +35,7 @@ export { parseKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, Pod, PodContainer, PodSpec } from './pod.ts';
+export type { PodCredential, PodCredentialSource } from './pod-credentials.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
 export type { PodContainerStatus, PodStatus, TerminatedState } from './pod-status.ts';

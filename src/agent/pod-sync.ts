@@ -9,6 +9,7 @@ import { sandboxConfig } from './container-config.ts';
 import { isSidecar } from './container-facts.ts';
 import { type ContainerRecord, containerFacts, isRunning, newRecord } from './container-record.ts';
 import { type SandboxRef, type StarterDependencies, startContainer } from './container-starter.ts';
+import { criErrorText } from './cri-error-text.ts';
 import { containerFieldPath, type EventText } from './events.ts';
 import type { ContainerKind, Pod } from './pod.ts';
 import { type PodActions, podActions, type SandboxFacts } from './pod-actions.ts';
@@ -84,7 +85,11 @@ export class PodSync {
         containers: this.#recordsOf('containers').map(containerFacts),
       });
     } catch (error) {
-      this.#event({ type: 'Warning', reason: 'FailedSync', message: `error determining status: ${criText(error)}` });
+      this.#event({
+        type: 'Warning',
+        reason: 'FailedSync',
+        message: `error determining status: ${criErrorText(error)}`,
+      });
       return { done: false, failed: true, retryAtMs: undefined };
     }
     const prepared = (await this.#prepareSandbox(actions)) && (await this.#killUnwanted(actions));
@@ -165,7 +170,7 @@ export class PodSync {
       this.#sandboxes = [...this.#sandboxes, { id: podSandboxId, config }];
       return true;
     } catch (error) {
-      const message = `Failed to create pod sandbox: ${criText(error)}`;
+      const message = `Failed to create pod sandbox: ${criErrorText(error)}`;
       this.#event({ type: 'Warning', reason: 'FailedCreatePodSandBox', message });
       return false;
     }
@@ -183,7 +188,7 @@ export class PodSync {
       if (createSandbox) await this.#forgetInitContainers();
       return true;
     } catch (error) {
-      this.#event({ type: 'Warning', reason: 'FailedKillPod', message: `error killing pod: ${criText(error)}` });
+      this.#event({ type: 'Warning', reason: 'FailedKillPod', message: `error killing pod: ${criErrorText(error)}` });
       return false;
     }
   }
@@ -204,7 +209,7 @@ export class PodSync {
       }
       return true;
     } catch (error) {
-      const message = `error killing containers: ${criText(error)}`;
+      const message = `error killing containers: ${criErrorText(error)}`;
       this.#event({ type: 'Warning', reason: 'FailedKillPod', message });
       return false;
     }
@@ -329,10 +334,6 @@ function isSidecarRecord({ kind, container }: ContainerRecord): boolean {
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
-}
-
-function criText(error: unknown): string {
-  return error instanceof CriError ? error.toString() : errorMessage(error);
 }
 
 /** Waits for all, so that one failure keeps nothing else from being done; then throws the first. */

@@ -1,8 +1,13 @@
+import { CriError } from '../cri/error.ts';
 import type { PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import { unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
+import { errorHint } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
+import { combinePullErrors } from '../policy/index.ts';
+import { criErrorText } from './cri-error-text.ts';
+import type { PodCredential } from './pod-credentials.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /** The kubelet's settings for pulls and their defaults. @see pull-policy.md 7 and 13 */
@@ -22,6 +27,13 @@ export interface PulledImage {
   readonly durationMs: number;
   /** 0 when the runtime cannot say. */
   readonly sizeBytes: number;
+  /** With which it was pulled; undefined when it was pulled without any. */
+  readonly credential: PodCredential | undefined;
+}
+
+interface PullOptions {
+  readonly sandboxConfig?: PodSandboxConfig | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -44,22 +56,50 @@ export class Puller {
 
   /**
    * @param image with its tag, as the runtime needs it
+   * @param credentials tried in order until one works; without any the pull is anonymous, with some it never is
    * @throws what the runtime throws, an error `pull QPS exceeded` when there were too many, or the signal's reason
    */
   async pull(
     image: string,
-    { sandboxConfig, signal }: { sandboxConfig?: PodSandboxConfig | undefined; signal?: AbortSignal | undefined } = {},
+    {
+      credentials = [],
+      ...options
+    }: PullOptions & {
+      credentials?: readonly PodCredential[];
+    } = {},
   ): Promise<PulledImage> {
+    const { signal } = options;
     const inTurn = this.#slots.run(async () => {
       signal?.throwIfAborted();
       if (!this.#permits.tryTake(this.#clock.now())) throw new Error('pull QPS exceeded');
       const startMs = this.#clock.now();
-      const request = { image: { image }, ...(sandboxConfig ? { sandboxConfig } : {}) };
-      const { imageRef } = await this.#images.pullImage(request, { signal });
+      const { imageRef, credential } = await this.#pullWith(credentials, image, options);
       const sizeBytes = imageRef === '' ? 0 : await this.#size(image, signal);
-      return { imageRef, durationMs: this.#clock.now() - startMs, sizeBytes };
+      return { imageRef, durationMs: this.#clock.now() - startMs, sizeBytes, credential };
     });
     return unlessAborted(inTurn, signal);
+  }
+
+  async #pullWith(
+    credentials: readonly PodCredential[],
+    image: string,
+    { sandboxConfig, signal }: PullOptions,
+  ): Promise<{ imageRef: string; credential: PodCredential | undefined }> {
+    const request = { image: { image }, ...(sandboxConfig ? { sandboxConfig } : {}) };
+    if (credentials.length === 0)
+      return { ...(await this.#images.pullImage(request, { signal })), credential: undefined };
+    const failures: unknown[] = [];
+    for (const credential of credentials) {
+      try {
+        return { ...(await this.#images.pullImage({ ...request, auth: credential.auth }, { signal })), credential };
+      } catch (error) {
+        signal?.throwIfAborted();
+        failures.push(error);
+      }
+    }
+    const text = combinePullErrors(failures.map(criErrorText));
+    const same = failures.find((failure) => criErrorText(failure) === text);
+    throw same ?? new CriError('UNKNOWN', text, { hint: errorHint(failures[0]), cause: failures[0] });
   }
 
   async #size(image: string, signal: AbortSignal | undefined): Promise<number> {

@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import type { ContainerOutput, ImageDecision, KubeEvent, Pod, PodStatus } from '../agent/index.ts';
 import { LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
-import type { KubeletReason } from '../policy/index.ts';
+import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
 import type { Cli } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
@@ -100,16 +100,18 @@ class FirstStarts {
         ? new LadingError('ERR_LADING_POD_START', `${where} does not start: ${message.slice('Error: '.length)}`, {
             hint: sentences(hint ?? 'Look at command, args and the image.', retryHint),
           })
-        : new LadingError(error, `${where} does not start (${error}): ${decision.message}`, {
-            hint: imageHint(error, decision, hint),
-          }),
+        : new LadingError(
+            isKubeletReason(error) ? error : 'ERR_LADING_POD_START',
+            `${where} does not start (${error}): ${decision.message}`,
+            { hint: imageHint(decision, hint) },
+          ),
     );
   }
 }
 
 const retryHint = '--retry keeps trying as a kubelet does.';
 
-function imageHint(error: KubeletReason, { image }: ImageDecision, advice: string | undefined): string {
+function imageHint({ error, image }: ImageDecision, advice: string | undefined): string {
   const explain = `\`lading explain ${image}\` shows what each pull policy would do.`;
   if (error === 'ErrImageNeverPull') return `Bring it to this node first: \`lading pull ${image}\`. ${explain}`;
   if (error === 'InvalidImageName') return 'An image is written [REGISTRY/]REPOSITORY[:TAG][@DIGEST].';

@@ -24,7 +24,7 @@ export interface PullFacts {
 
 export interface PullDecision {
   readonly action: 'pull' | 'use-local' | 'refuse';
-  /** Of a refusal. */
+  /** Of a refusal, where the kubelet has a name for it. */
   readonly error?: KubeletReason;
   readonly reasons: readonly Reason[];
 }
@@ -61,6 +61,18 @@ function pullUnlessInBackOff(inBackOff: boolean, ...reasons: Reason[]): PullDeci
 
 function refuse(error: KubeletReason, ...reasons: Reason[]): PullDecision {
   return { action: 'refuse', error, reasons };
+}
+
+/** What becomes of a decision to pull when the credentials for it cannot be built. The kubelet has no name for it. */
+export function withoutCredentials({ reasons }: PullDecision, problem: string): PullDecision {
+  const text = `The credentials of the pod cannot be read: ${problem}.`;
+  return { action: 'refuse', reasons: [...reasons, { fact: 'credentials-unreadable', text }] };
+}
+
+/** What becomes of a decision to pull when it cannot be noted on disk. The kubelet has no name for it. */
+export function withoutIntent({ reasons }: PullDecision, problem: string): PullDecision {
+  const text = `The intent to pull the image cannot be written down: ${problem}.`;
+  return { action: 'refuse', reasons: [...reasons, { fact: 'intent-unwritable', text }] };
 }
 
 /** What each policy means. */

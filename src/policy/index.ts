@@ -11,7 +11,16 @@ export {
   validateAlwaysPull,
 } from './admission.ts';
 export { Backoff, type BackoffOptions, imagePullBackOff, imagePullKey } from './backoff.ts';
-export { decidePull, looksAtNode, type PullDecision, type PullFacts, policyReasons, type Reason } from './decision.ts';
+export {
+  decidePull,
+  looksAtNode,
+  type PullDecision,
+  type PullFacts,
+  policyReasons,
+  type Reason,
+  withoutCredentials,
+  withoutIntent,
+} from './decision.ts';
 export {
   type DefaultedPolicy,
   defaultPullPolicy,
@@ -45,11 +54,13 @@ export {
   mergeCredentials,
   mergeServiceAccounts,
   type PulledRecord,
+  sameCoordinates,
 } from './pull-credentials.ts';
 export {
   backOffMessage,
   classifyPullError,
   combinePullErrors,
+  isKubeletReason,
   type KubeletReason,
   type PullFailure,
 } from './pull-error.ts';

@@ -1,14 +1,20 @@
 import { goQuote } from './go-text.ts';
 
 /** What the kubelet writes as a container's waiting reason when its image is the reason. */
-export type KubeletReason =
-  | 'ErrImagePull'
-  | 'ImagePullBackOff'
-  | 'ErrImageNeverPull'
-  | 'InvalidImageName'
-  | 'ImageInspectError'
-  | 'RegistryUnavailable'
-  | 'SignatureValidationFailed';
+export const kubeletReasons = [
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'ErrImageNeverPull',
+  'InvalidImageName',
+  'ImageInspectError',
+  'RegistryUnavailable',
+  'SignatureValidationFailed',
+] as const;
+export type KubeletReason = (typeof kubeletReasons)[number];
+
+export function isKubeletReason(text: string): text is KubeletReason {
+  return (kubeletReasons as readonly string[]).includes(text);
+}
 
 export interface PullFailure {
   readonly error: Extract<KubeletReason, 'ErrImagePull' | 'RegistryUnavailable' | 'SignatureValidationFailed'>;

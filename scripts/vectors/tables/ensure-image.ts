@@ -1,16 +1,18 @@
-import { EventRecorder, type EventText, ImageManager } from '../../../src/agent/index.ts';
+import {
+  EventRecorder,
+  type EventText,
+  ImageManager,
+  type PodCredential,
+  type PullTracking,
+} from '../../../src/agent/index.ts';
 import type { ImageService } from '../../../src/cri/index.ts';
 import { CriError } from '../../../src/cri/index.ts';
+import { type ImagePullServiceAccount, sameCoordinates } from '../../../src/policy/index.ts';
 import { podNamed, unusedImageCalls } from '../agent-parts.ts';
 import type { Adapter, Check, Outcome, VectorCase } from '../vector-table.ts';
 
-/** Cases with the credential check count where it changes nothing: there is no such check, no pull secret and no record yet. */
-export const covers: Adapter['covers'] = ({ config, access, pullSecrets, node, calls }) =>
-  !config.ensureSecretPulledImages ||
-  (access.mode === 'allowAll' &&
-    pullSecrets.length === 0 &&
-    Object.keys(node.nodeCredentials).length === 0 &&
-    !JSON.stringify(calls).includes('can be accessed by the pod'));
+/** Pull secrets cannot be read yet. */
+export const covers: Adapter['covers'] = ({ pullSecrets }) => pullSecrets.length === 0;
 
 export const check: Check = async (vector) => {
   const outcomes: Outcome[] = [];
@@ -18,7 +20,7 @@ export const check: Check = async (vector) => {
   return outcomes;
 };
 
-async function runCalls({ config, node, pod, calls }: VectorCase, mode: string): Promise<Outcome[]> {
+async function runCalls({ config, node, access, pod, calls }: VectorCase, mode: string): Promise<Outcome[]> {
   let nowMs = 0;
   const clock = { now: () => nowMs, sleep: async () => {} };
   const events: EventText[] = [];
@@ -31,6 +33,8 @@ async function runCalls({ config, node, pod, calls }: VectorCase, mode: string):
       pullsPerSecond: config.qps,
       pullBurst: config.burst,
       backOff: config.imageBackOff,
+      credentials: async (_, repository) => (node.nodeCredentials[repository] ?? []).map(nodeCredential),
+      ...(config.ensureSecretPulledImages ? { tracking: new ScriptedAccess(access) } : {}),
     },
   );
   const outcomes: Outcome[] = [];
@@ -61,6 +65,34 @@ async function runCalls({ config, node, pod, calls }: VectorCase, mode: string):
     });
   }
   return outcomes;
+}
+
+function nodeCredential({ username, password, source }: VectorCase['credential']): PodCredential {
+  return { auth: { username, password }, ...(source ? { source } : {}) };
+}
+
+/** Stands in for the pull records: it demands a pull unless the table lists the pod's credentials. */
+class ScriptedAccess implements PullTracking {
+  readonly #access: VectorCase['access'];
+
+  constructor(access: VectorCase['access']) {
+    this.#access = access;
+  }
+
+  async mustAttemptPull(...[image, , podCredentials]: Parameters<PullTracking['mustAttemptPull']>) {
+    if (this.#access.mode === 'allowAll') return { mustPull: false, result: 'credentialPolicyAllowed' as const };
+    const { secrets, serviceAccount } = await podCredentials();
+    const isListed = (credential: ImagePullServiceAccount, listed: readonly VectorCase['listed'][]) =>
+      listed.some((entry) => entry.image === image && sameCoordinates(entry, credential));
+    const found =
+      secrets.some((secret) => isListed(secret, this.#access.secrets)) ||
+      (serviceAccount !== undefined && isListed(serviceAccount, this.#access.serviceAccounts));
+    return { mustPull: !found, result: found ? ('credentialRecordFound' as const) : ('mustAuthenticate' as const) };
+  }
+
+  async recordIntent() {}
+  async recordPulled() {}
+  async recordFailed() {}
 }
 
 /** The fake runtime of the table: an image is present under the text that the runtime is asked for. */

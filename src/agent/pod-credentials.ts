@@ -1,0 +1,41 @@
+import type { AuthConfig } from '../cri/messages.ts';
+import type {
+  ImagePullCredentials,
+  ImagePullSecret,
+  ImagePullServiceAccount,
+  TrackedPodCredentials,
+} from '../policy/index.ts';
+import type { Pod } from './pod.ts';
+
+/** Credentials for one pull, and whose they are. */
+export interface PodCredential {
+  readonly auth: AuthConfig;
+  /** Undefined for those of the node, which every pod may use. */
+  readonly source?: { readonly secret: ImagePullSecret } | { readonly serviceAccount: ImagePullServiceAccount };
+}
+
+/**
+ * The credentials of a pod for a repository (`docker.io/library/nginx`), in the order in which they are tried. What it
+ * throws is why the container waits.
+ * @see pull-policy.md 8.1
+ */
+export type PodCredentialSource = (pod: Pod, repository: string) => Promise<readonly PodCredential[]>;
+
+/** The part of a pod's credentials that pull records can recognise. */
+export function trackedCredentials(credentials: readonly PodCredential[]): TrackedPodCredentials {
+  const sources = credentials.flatMap(({ source }) => source ?? []);
+  const [serviceAccount] = sources.flatMap((source) => ('serviceAccount' in source ? [source.serviceAccount] : []));
+  return { secrets: sources.flatMap((source) => ('secret' in source ? [source.secret] : [])), serviceAccount };
+}
+
+/**
+ * Who may use an image from now on, after a pull with this credential.
+ * @param credential undefined after a pull without any
+ * @see pull-policy.md 9.3
+ */
+export function grantedBy(credential: PodCredential | undefined): ImagePullCredentials {
+  const source = credential?.source;
+  if (!source) return { nodePodsAccessible: true };
+  if ('secret' in source) return { kubernetesSecrets: [source.secret] };
+  return { kubernetesServiceAccounts: [source.serviceAccount] };
+}
