@@ -1,15 +1,23 @@
-import type { RequestRecord } from '../registry/index.ts';
+import type { RateLimit, RegistryClientOptions, RequestRecord } from '../registry/index.ts';
 import type { Cli } from './cli.ts';
 import { humanSize } from './human.ts';
 import { oneLine } from './output.ts';
 
-/** With `-v`: a line on stderr for each request to a registry. */
-export function requestLog(cli: Cli): { onRequest?: (record: RequestRecord) => void } {
-  if (!cli.verbose) return {};
+/** What a registry client tells people on stderr: warnings, and with `-v` a line for each request. */
+export function requestLog(cli: Cli): Pick<RegistryClientOptions, 'onRequest' | 'onWarning'> {
   return {
-    onRequest: ({ registry, method, path, status, durationMs, bytes }) => {
-      const line = `${method} ${registry}${path} ${status ?? 'no answer'} ${Math.round(durationMs)}ms ${humanSize(bytes)}`;
-      cli.stderr.write(`${oneLine(line)}\n`);
-    },
+    onWarning: ({ text }) => cli.stderr.write(`warning: ${oneLine(text)}\n`),
+    ...(cli.verbose && { onRequest: (record) => cli.stderr.write(`${oneLine(lineFor(record))}\n`) }),
   };
+}
+
+/** Mirrors, token servers and storage hosts show under their own names. */
+function lineFor({ host, method, path, status, durationMs, bytes, rateLimit }: RequestRecord): string {
+  const line = `${method} ${host}${path} ${status ?? 'no answer'} ${Math.round(durationMs)}ms ${humanSize(bytes)}`;
+  return rateLimit ? `${line} (${describe(rateLimit)})` : line;
+}
+
+function describe({ limit, remaining, windowSeconds }: RateLimit): string {
+  const window = windowSeconds === undefined ? '' : ` in ${Math.round(windowSeconds / 60)} min`;
+  return `${remaining} of ${limit} pulls left${window}`;
 }

@@ -1,16 +1,20 @@
-import { spawn } from 'node:child_process';
-import { errorCode, LadingError } from '../lib/errors.ts';
+import { LadingError } from '../lib/errors.ts';
+import { runProgram } from '../lib/run-program.ts';
 import type { Credential } from './credentials.ts';
 
-/** What `docker-credential-NAME get` answered. */
+/** What `docker-credential-NAME` answered. */
 export interface HelperAnswer {
   /** Undefined when a signal ended it. */
   readonly exitCode: number | undefined;
   readonly stdout: string;
+  /** Why it could not be started. */
+  readonly problem?: string;
 }
 
-/** Runs the helper `name` for one key; undefined when no such program is installed. */
-export type AskHelper = (name: string, serverKey: string) => Promise<HelperAnswer | undefined>;
+/** Runs the helper `name` with `input` on its standard input; undefined when no such program is installed. */
+export type RunHelper = (name: string, action: HelperAction, input: string) => Promise<HelperAnswer | undefined>;
+
+export type HelperAction = 'get' | 'store' | 'erase';
 
 const helperTimeoutMs = 60_000;
 const maxHelperOutputBytes = 1024 * 1024;
@@ -26,27 +30,59 @@ const notFoundText = 'credentials not found in native keychain';
 export async function credentialFromHelper(
   name: string,
   serverKey: string,
-  ask: AskHelper = runHelper,
+  run: RunHelper = runHelper,
 ): Promise<Credential | undefined> {
-  const program = `docker-credential-${name}`;
-  const answer = namePattern.test(name) ? await ask(name, serverKey) : undefined;
+  const stdout = await ask({ name, action: 'get', serverKey, input: serverKey, run });
+  if (stdout === undefined) return undefined;
+  const parsed = parseAnswer(stdout);
+  if (!parsed) throw helperFailed(name, serverKey, 'did not answer with a JSON object of Username and Secret');
+  const origin = `credential helper ${programOf(name)}`;
+  if (parsed.Username === '<token>') return { identityToken: parsed.Secret, origin };
+  return { ...(parsed.Username !== '' && { username: parsed.Username }), password: parsed.Secret, origin };
+}
+
+/** Gives a helper a user and password to keep. @throws as `credentialFromHelper` */
+export async function storeWithHelper(
+  name: string,
+  serverKey: string,
+  { username, password }: { readonly username: string; readonly password: string },
+  run: RunHelper = runHelper,
+): Promise<void> {
+  const input = JSON.stringify({ ServerURL: serverKey, Username: username, Secret: password });
+  await ask({ name, action: 'store', serverKey, input, run });
+}
+
+/** @returns false when the helper had nothing for the key @throws as `credentialFromHelper` */
+export async function eraseWithHelper(name: string, serverKey: string, run: RunHelper = runHelper): Promise<boolean> {
+  return (await ask({ name, action: 'erase', serverKey, input: serverKey, run })) !== undefined;
+}
+
+interface Question {
+  readonly name: string;
+  readonly action: HelperAction;
+  readonly serverKey: string;
+  readonly input: string;
+  readonly run: RunHelper;
+}
+
+/** What the helper printed; undefined when it knows nothing of the key. */
+async function ask({ name, action, serverKey, input, run }: Question): Promise<string | undefined> {
+  const answer = namePattern.test(name) ? await run(name, action, input) : undefined;
   if (!answer) {
     throw new LadingError(
       'ERR_LADING_CREDENTIALS_HELPER_NOT_FOUND',
-      `The credential helper ${JSON.stringify(program)}, configured for ${serverKey}, is not installed.`,
+      `The credential helper ${JSON.stringify(programOf(name))}, configured for ${serverKey}, is not installed.`,
       { hint: 'Put it on the PATH, or remove it from credHelpers or credsStore of docker config.json.' },
     );
   }
   const stdout = answer.stdout.trim();
-  if (answer.exitCode !== 0) {
-    if (stdout === notFoundText) return undefined;
-    throw helperFailed(program, serverKey, `ended with status ${answer.exitCode ?? 'unknown'}`);
-  }
-  const parsed = parseAnswer(stdout);
-  if (!parsed) throw helperFailed(program, serverKey, 'did not answer with a JSON object of Username and Secret');
-  const origin = `credential helper ${program}`;
-  if (parsed.Username === '<token>') return { identityToken: parsed.Secret, origin };
-  return { ...(parsed.Username !== '' && { username: parsed.Username }), password: parsed.Secret, origin };
+  if (answer.exitCode === 0) return stdout;
+  if (stdout === notFoundText) return undefined;
+  throw helperFailed(name, serverKey, answer.problem ?? `ended with status ${answer.exitCode ?? 'unknown'}`);
+}
+
+function programOf(name: string): string {
+  return `docker-credential-${name}`;
 }
 
 function parseAnswer(stdout: string): { Username: string; Secret: string } | undefined {
@@ -59,7 +95,8 @@ function parseAnswer(stdout: string): { Username: string; Secret: string } | und
 }
 
 /** Its output is not quoted: it may hold a secret. */
-function helperFailed(program: string, serverKey: string, reason: string): LadingError {
+function helperFailed(name: string, serverKey: string, reason: string): LadingError {
+  const program = programOf(name);
   return new LadingError(
     'ERR_LADING_CREDENTIALS_HELPER_FAILED',
     `The credential helper ${program}, asked for ${serverKey}, ${reason}.`,
@@ -67,34 +104,13 @@ function helperFailed(program: string, serverKey: string, reason: string): Ladin
   );
 }
 
-async function runHelper(name: string, serverKey: string): Promise<HelperAnswer | undefined> {
-  const program = `docker-credential-${name}`;
-  const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const { promise, resolve, reject } = Promise.withResolvers<HelperAnswer | undefined>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const giveUp = () => {
-    child.kill('SIGKILL');
-    child.stdout.destroy(); // children of a script may hold the other end
-  };
-  const timer = setTimeout(giveUp, helperTimeoutMs);
-  child.stdout.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size > maxHelperOutputBytes) giveUp();
-    else chunks.push(chunk);
+async function runHelper(name: string, action: HelperAction, input: string): Promise<HelperAnswer | undefined> {
+  const ran = await runProgram(programOf(name), [action], {
+    input,
+    timeoutMs: helperTimeoutMs,
+    maxOutputBytes: maxHelperOutputBytes,
   });
-  child.once('error', (error) => {
-    if (errorCode(error) === 'ENOENT') resolve(undefined);
-    else reject(helperFailed(program, serverKey, `could not be started (${errorCode(error)})`));
-  });
-  child.once('close', (code) => {
-    resolve({ exitCode: code ?? undefined, stdout: Buffer.concat(chunks).toString('utf8') });
-  });
-  child.stdin.on('error', () => {}); // a helper may end without reading its input
-  child.stdin.end(serverKey);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-  }
+  if (ran.outcome === 'not-found') return undefined;
+  if (ran.outcome === 'ended') return ran;
+  return { exitCode: undefined, stdout: '', problem: `could not be started (${ran.code})` };
 }

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import { type AskHelper, credentialFromHelper } from './credential-helper.ts';
+import { credentialFromHelper, type RunHelper } from './credential-helper.ts';
 import type { Credential, CredentialSource } from './credentials.ts';
 
 /** A parsed docker `config.json`: each `auths` entry is a credential, possibly an empty one. */
-interface DockerConfig {
+export interface DockerConfig {
   readonly auths: ReadonlyMap<string, Omit<Credential, 'origin'>>;
   readonly credHelpers: ReadonlyMap<string, string>;
   readonly credsStore: string;
@@ -21,10 +21,17 @@ export interface DockerConfigLookup {
   readonly registry: string;
   /** Value of the environment variable `DOCKER_AUTH_CONFIG`. */
   readonly environmentConfig?: string | undefined;
-  readonly askHelper?: AskHelper | undefined;
+  readonly runHelper?: RunHelper | undefined;
 }
 
-const dockerHubKey = 'https://index.docker.io/v1/';
+/** The name of a registry in `auths`, `credHelpers`, and for helpers. */
+export function dockerConfigKey(registry: string): string {
+  return registry === 'docker.io' || registry === 'index.docker.io' ? 'https://index.docker.io/v1/' : registry;
+}
+
+export function dockerConfigFile(environment: NodeJS.ProcessEnv): string {
+  return path.join(environment.DOCKER_CONFIG || path.join(homedir(), '.docker'), 'config.json');
+}
 
 /**
  * The credentials that the docker command line would use: `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`,
@@ -32,8 +39,8 @@ const dockerHubKey = 'https://index.docker.io/v1/';
  */
 export function dockerConfigCredentials(environment: NodeJS.ProcessEnv = process.env): CredentialSource {
   return async (registry) => {
-    const file = path.join(environment.DOCKER_CONFIG || path.join(homedir(), '.docker'), 'config.json');
-    const config = await readConfig(file);
+    const file = dockerConfigFile(environment);
+    const config = await readDockerConfig(file);
     const environmentConfig = environment.DOCKER_AUTH_CONFIG;
     const credential = await findDockerCredential({ config, file, registry, environmentConfig });
     return credential ? [credential] : [];
@@ -47,18 +54,24 @@ export function dockerConfigCredentials(environment: NodeJS.ProcessEnv = process
  */
 export async function findDockerCredential(lookup: DockerConfigLookup): Promise<Credential | undefined> {
   const { registry, file } = lookup;
-  const key = registry === 'docker.io' || registry === 'index.docker.io' ? dockerHubKey : registry;
+  const key = dockerConfigKey(registry);
   const fromEnvironment = environmentAuths(lookup.environmentConfig).get(key);
   if (fromEnvironment) return { ...fromEnvironment, origin: 'DOCKER_AUTH_CONFIG' };
   const config = parseDockerConfig(lookup.config, file);
-  const helper = config.credHelpers.get(key) ?? config.credsStore;
-  if (helper !== '') return credentialFromHelper(helper, key, lookup.askHelper);
+  const helper = helperFor(config, key);
+  if (helper !== '') return credentialFromHelper(helper, key, lookup.runHelper);
   const entry = config.auths.get(key) ?? [...config.auths].find(([name]) => hostOfKey(name) === key)?.[1];
   if (!entry || Object.keys(entry).length === 0) return undefined;
   return { ...entry, origin: `docker config.json (${file})` };
 }
 
-async function readConfig(file: string): Promise<string> {
+/** The helper that keeps credentials for a key; empty when they are in the file. */
+export function helperFor({ credHelpers, credsStore }: DockerConfig, key: string): string {
+  return credHelpers.get(key) || credsStore;
+}
+
+/** Empty when there is none. */
+export async function readDockerConfig(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
@@ -67,7 +80,8 @@ async function readConfig(file: string): Promise<string> {
   }
 }
 
-function parseDockerConfig(text: string, file: string): DockerConfig {
+/** @throws LadingError `ERR_LADING_CREDENTIALS_CONFIG_INVALID` */
+export function parseDockerConfig(text: string, file: string): DockerConfig {
   if (text.trim() === '') return { auths: new Map(), credHelpers: new Map(), credsStore: '' };
   try {
     const { auths, credHelpers, credsStore } = objectOf(parseJson(text), 'the file');
@@ -126,7 +140,7 @@ function decodeAuth(auth: string, name: string): { username: string; password: s
 }
 
 /** `https://host/v1/` and `host/path` are old spellings of `host`. */
-function hostOfKey(key: string): string {
+export function hostOfKey(key: string): string {
   return key.replace(/^https?:\/\//, '').replace(/\/.*$/s, '');
 }
 

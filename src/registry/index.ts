@@ -12,6 +12,12 @@ export { RegistryClient, type RegistryClientOptions } from './client.ts';
 export type { TlsOptions } from './connector.ts';
 export type { Credential, CredentialSource } from './credentials.ts';
 export { dockerConfigCredentials } from './docker-config.ts';
+export {
+  type CredentialPlace,
+  type DockerLoginOptions,
+  eraseDockerCredential,
+  storeDockerCredential,
+} from './docker-login.ts';
 export type { Capability } from './endpoint.ts';
 export { isForeignLayer } from './foreign-layer.ts';
 export { certsDirsVariable, defaultCertsDirs } from './hosts/directory.ts';

@@ -19,6 +19,8 @@ export interface LadingProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What standard input holds; without it there is none. */
   readonly stdin?: string;
+  /** Leaves standard input open, for tests that write to it as the program asks. */
+  readonly keepStdin?: true;
   /** The program and its first arguments; by default this Node with Lading's main file. */
   readonly command?: readonly string[];
   readonly cwd?: string;
@@ -26,16 +28,17 @@ export interface LadingProcessOptions {
 
 /** Starts the real program with pipes for its output, in a process group of its own as a shell would. */
 export function startLading(args: readonly string[], options: LadingProcessOptions = {}): ChildProcess {
-  const { env = {}, stdin, command = [process.execPath, main], cwd } = options;
+  const { env = {}, stdin, keepStdin, command = [process.execPath, main], cwd } = options;
   const { LADING_ROOT: _, FORCE_COLOR: __, NODE_DEBUG: ___, ...inherited } = process.env;
   const [program, ...rest] = [...command, ...args];
   const child = spawn(program!, rest, {
     env: { ...inherited, NODE_COMPILE_CACHE: compileCache, ...env },
-    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [stdin === undefined && !keepStdin ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),
   });
-  child.stdin?.on('error', () => {}).end(stdin);
+  child.stdin?.on('error', () => {});
+  if (!keepStdin) child.stdin?.end(stdin);
   killWithUs.add(child);
   child.once('exit', () => killWithUs.delete(child));
   return child;

@@ -1,5 +1,5 @@
 import { errorCode } from '../../../src/lib/errors.ts';
-import type { AskHelper } from '../../../src/registry/credential-helper.ts';
+import type { RunHelper } from '../../../src/registry/credential-helper.ts';
 import type { Credential } from '../../../src/registry/credentials.ts';
 import { findDockerCredential } from '../../../src/registry/docker-config.ts';
 import type { Check, VectorCase } from '../vector-table.ts';
@@ -20,7 +20,7 @@ export const check: Check = async ({ config, host, env, helpers }) => {
       file: 'config.json',
       registry: host,
       environmentConfig: env?.DOCKER_AUTH_CONFIG,
-      askHelper: scripted(helpers ?? {}),
+      runHelper: scripted(helpers ?? {}),
     });
     return { actual: credential ? asVector(credential) : null };
   } catch (error) {
@@ -36,8 +36,8 @@ function asVector({ username, password, identityToken, registryToken }: Credenti
 
 type Script = Readonly<Record<string, Readonly<Record<string, { exit?: number; stdout?: string }>>>>;
 
-function scripted(helpers: Script): AskHelper {
-  return async (name, serverKey) => {
+function scripted(helpers: Script): RunHelper {
+  return async (name, _, serverKey) => {
     const answers = helpers[name];
     if (!answers) return undefined;
     const answer = answers[serverKey];

@@ -120,7 +120,10 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./referrers.ts'),
   },
   { name: 'rm-tag', summary: 'Remove a tag from a registry', group: 'Registry', load: () => import('./rm-tag.ts') },
+  { name: 'config', summary: 'Show what is configured', group: 'Node', load: () => import('./config.ts') },
   { name: 'registry', summary: 'Run a small image registry', group: 'Registry', load: () => import('./registry.ts') },
+  { name: 'login', summary: 'Log in to a registry', group: 'Registry', load: () => import('./login.ts') },
+  { name: 'logout', summary: 'Log out of a registry', group: 'Registry', load: () => import('./logout.ts') },
   {
     name: 'completion',
     summary: 'Print the completion script for a shell',

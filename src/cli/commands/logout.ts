@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+import { addExamples, type Cli } from '../cli.ts';
+import { parseRegistry } from '../registry-argument.ts';
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('[registry]', 'HOST or HOST:PORT', 'docker.io')
+    .addHelpText(
+      'after',
+      '\nForgets what `lading login` or `docker login` keeps, in the helper or the file where it is.',
+    )
+    .action((registry: string) => logout(cli, registry));
+  addExamples(command, [['lading logout ghcr.io', 'Forget user and password']]);
+}
+
+async function logout(cli: Cli, name: string): Promise<void> {
+  const registry = await parseRegistry(name);
+  const { eraseDockerCredential } = await import('../../registry/index.ts');
+  const erased = await eraseDockerCredential(registry);
+  cli.stdout.write(erased ? `Logged out of ${registry}\n` : `Not logged in to ${registry}\n`);
+}

@@ -1,0 +1,61 @@
+import { spawn } from 'node:child_process';
+import { errorCode } from './errors.ts';
+
+export interface RunProgramOptions {
+  /** For its standard input. */
+  readonly input: string;
+  /** It is killed after this. */
+  readonly timeoutMs: number;
+  /** It is killed when it prints more. */
+  readonly maxOutputBytes: number;
+  /** Default: that of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
+}
+
+export type RanProgram =
+  | {
+      readonly outcome: 'ended' /** Undefined when a signal ended it. */;
+      readonly exitCode: number | undefined;
+      readonly stdout: string;
+    }
+  | { readonly outcome: 'not-found' }
+  | { readonly outcome: 'not-started'; readonly code: string };
+
+/** Runs a program to its end, without a shell. What it says on standard error is dropped: it may hold secrets. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  { input, timeoutMs, maxOutputBytes, environment }: RunProgramOptions,
+): Promise<RanProgram> {
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    ...(environment && { env: environment }),
+  });
+  const { promise, resolve } = Promise.withResolvers<RanProgram>();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const giveUp = () => {
+    child.kill('SIGKILL');
+    child.stdout.destroy(); // children of a script may hold the other end
+  };
+  const timer = setTimeout(giveUp, timeoutMs);
+  child.stdout.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size > maxOutputBytes) giveUp();
+    else chunks.push(chunk);
+  });
+  child.once('error', (error) => {
+    const code = errorCode(error) ?? 'unknown';
+    resolve(code === 'ENOENT' ? { outcome: 'not-found' } : { outcome: 'not-started', code });
+  });
+  child.once('close', (code) => {
+    resolve({ outcome: 'ended', exitCode: code ?? undefined, stdout: Buffer.concat(chunks).toString('utf8') });
+  });
+  child.stdin.on('error', () => {}); // a program may end without reading its input
+  child.stdin.end(input);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+  }
+}
