@@ -65,9 +65,9 @@ export async function findDockerCredential(lookup: DockerConfigLookup): Promise<
   return { ...entry, origin: `docker config.json (${file})` };
 }
 
-/** The helper that keeps credentials for a key; empty when they are in the file. */
+/** The helper that keeps credentials for a key; empty when they are in the file, also because its entry is empty. */
 export function helperFor({ credHelpers, credsStore }: DockerConfig, key: string): string {
-  return credHelpers.get(key) || credsStore;
+  return credHelpers.get(key) ?? credsStore;
 }
 
 /** Empty when there is none. */
