@@ -33,8 +33,9 @@ export async function ensureBlob(
   task: BlobTask,
   emit: BlobProgress = () => {},
 ): Promise<number> {
-  if (await isStored(deps.store, task.descriptor)) return 0;
+  // The limiter first: looking at the disk would shuffle the order in which the layers were given.
   return task.downloads.run(async () => {
+    if (await isStored(deps.store, task.descriptor)) return 0;
     const first = await download(deps, task, emit);
     if (first.outcome === 'stored') return first.fetchedBytes;
     const again = await download(deps, task, emit);

@@ -48,6 +48,8 @@ export interface IngestOptions extends FolderLockOptions {
   readonly onGrown?: ((bytes: number) => void) | undefined;
 }
 
+/** Of one write, but for the last: handing each chunk of the network to the kernel costs as much as hashing it. */
+const minWriteBytes = 128 * 1024;
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
 const maxWaitingBytes = 256 * 1024;
 /** Of one read while hashing what is on disk already. */
@@ -118,7 +120,7 @@ export class FileIngest implements BlobIngest {
     this.#offset += chunk.byteLength;
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.byteLength;
-    if (!this.#isWriting || this.#waitingBytes >= maxWaitingBytes) await this.#startWriting();
+    if (this.#waitingBytes >= (this.#isWriting ? maxWaitingBytes : minWriteBytes)) await this.#startWriting();
   }
 
   async flush(): Promise<void> {

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { crc32 } from 'node:zlib';
 import { fileTypes, lgetxattr, makeDevice, mknodat } from '../lib/libc.ts';
@@ -37,6 +38,9 @@ import type { EntryHandler, TarEntry } from './tar-reader.ts';
 const maxMajor = 4095;
 const maxMinor = 1_048_575;
 
+/** What the kernel takes from the mode of a new file. */
+const umask = process.umask();
+
 const newFile = openFlags.writeOnly | openFlags.create | openFlags.exclusive | openFlags.noFollow;
 
 interface OpenFile {
@@ -63,6 +67,8 @@ export class Applier implements EntryHandler {
   readonly skipped: SkippedNode[] = [];
   readonly #budget: LayerBudget;
   #file: OpenFile | undefined;
+  /** Of every new file here: no folder on the way has a setgid bit yet. Asked of the first one. */
+  #ownerOfNew: { readonly uid: number; readonly gid: number } | undefined;
 
   /** @param targetFd an open, empty directory; closed by `close` */
   constructor(targetFd: number, support: OverlaySupport, budget: LayerBudget) {
@@ -108,13 +114,16 @@ export class Applier implements EntryHandler {
     if (entry.sparse) this.#check(truncateFd(fd, entry.size), 'ftruncate', entry);
     const content = entry.sparse ? '' : file.crc.toString(16).padStart(8, '0');
     const inode = newInode('file', entry, { size: entry.size, content });
-    this.attributes.chownFd(fd, entry.name, entry.uid, entry.gid);
+    const owner = this.#ownerOfNew!;
+    if (owner.uid !== entry.uid || owner.gid !== entry.gid) {
+      this.attributes.chownFd(fd, entry.name, entry.uid, entry.gid);
+    }
     const xattrs = this.attributes.filterXattrs(entry.xattrs);
     if (xattrs) {
       this.attributes.setXattrsFd(fd, entry.name, xattrs);
       inode.hasCapability = xattrs.has(capabilityXattr);
     }
-    this.attributes.chmodFd(fd, entry.name, inode.mode);
+    if (inode.mode !== this.#modeAtOpen(entry)) this.attributes.chmodFd(fd, entry.name, inode.mode);
     this.attributes.setTimesFd(fd, entry.name, inode.mtime);
     this.#file = undefined;
     closeFd(fd);
@@ -158,9 +167,19 @@ export class Applier implements EntryHandler {
 
   #makeFile(entry: TarEntry, parent: DirectoryNode, name: string): void {
     const directory = this.#clear(parent, name);
-    const fd = openAt(directory, name, newFile, 0o600);
+    const fd = openAt(directory, name, newFile, this.#modeAtOpen(entry));
     this.#check(fd, 'open', entry);
+    this.#ownerOfNew ??= fstatSync(fd);
     this.#file = { fd, entry, parent, name, crc: 0 };
+  }
+
+  /**
+   * The final mode, where the umask leaves it alone and nothing later can change or need it; else one that lets only us
+   * in. With the owner that is right already it saves two of six system calls of a small file, an eighth of its time.
+   */
+  #modeAtOpen({ mode, xattrs }: TarEntry): number {
+    const final = mode & 0o7777;
+    return (final & (0o7000 | umask)) === 0 && xattrs === undefined ? final : 0o600;
   }
 
   #makeDirectory(entry: TarEntry, parent: DirectoryNode, name: string): void {

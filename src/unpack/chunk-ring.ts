@@ -39,6 +39,7 @@ export class ChunkRing {
     const count = this.#words[put]!;
     for (;;) {
       const out = Atomics.load(this.#words, taken);
+      // Counts wrap around as 32-bit numbers do.
       if (((count - out) | 0) < slots) break;
       this.#checkStop();
       Atomics.wait(this.#words, taken, out, waitMs);
@@ -46,7 +47,8 @@ export class ChunkRing {
     const slot = count & (slots - 1);
     bytes.copy(this.#slots[slot]!);
     this.#words[lengths + slot] = bytes.byteLength;
-    this.#advance(put);
+    Atomics.add(this.#words, put, 1);
+    Atomics.notify(this.#words, put);
   }
 
   /** Nothing more comes. @param found the compression of what was pushed */
@@ -69,13 +71,9 @@ export class ChunkRing {
       }
       const slot = count & (slots - 1);
       sink(this.#slots[slot]!.subarray(0, this.#words[lengths + slot]));
-      this.#advance(taken);
+      Atomics.add(this.#words, taken, 1);
+      // Waking a thread costs as much as a small file: the other side sleeps until there is room for several pieces.
+      if (there - count - 1 <= slots / 2) Atomics.notify(this.#words, taken);
     }
-  }
-
-  /** The only writer of its word; wraps around as 32-bit numbers do. */
-  #advance(word: number): void {
-    Atomics.add(this.#words, word, 1);
-    Atomics.notify(this.#words, word);
   }
 }

@@ -47,7 +47,8 @@ describe.skipIf(dockerRegistryMissing)(`executePull (needs: ${dockerRegistryMiss
       layersFetched: 4,
     });
     const blobRequests = proxy.passed.filter(({ blob }) => blob !== undefined && blob !== image.config.digest);
-    expect(blobRequests[0]!.blob).toBe(bigLayer!.digest);
+    const firstAtOnce = blobRequests.slice(0, 3).map(({ blob }) => blob);
+    expect(firstAtOnce).toContain(bigLayer!.digest);
     expect(blobRequests.map(({ blob }) => blob).sort()).toEqual(image.layers.map(({ digest }) => digest).sort());
 
     const name = `${proxy.address}/app`;
