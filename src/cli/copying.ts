@@ -3,7 +3,7 @@ import type { Descriptor } from '../oci/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
 import type { CopyOptions, CopyResult, ImageSource, ImageTarget } from '../transfer/index.ts';
 import type { Cli } from './cli.ts';
-import { humanSize, plural } from './human.ts';
+import { humanSize } from './human.ts';
 
 /** An image on its way, as messages call it. */
 export interface NamedCopy {
@@ -30,11 +30,11 @@ export async function copyWithProgress(cli: Cli, { name, from, to, options, quie
   }
 }
 
-/** `3 blobs copied (4.2MB), 1 already there`. */
+/** `3 copied (4.2MB), 1 already there`. */
 export function copySentence({ blobs, blobsWritten, bytesWritten }: CopyResult): string {
   const there = blobs - blobsWritten;
-  if (blobsWritten === 0) return `${plural(there, 'blob')} already there, nothing copied`;
-  return `${plural(blobsWritten, 'blob')} copied (${humanSize(bytesWritten)})${there === 0 ? '' : `, ${there} already there`}`;
+  if (blobsWritten === 0) return `${there} already there, nothing copied`;
+  return `${blobsWritten} copied (${humanSize(bytesWritten)})${there === 0 ? '' : `, ${there} already there`}`;
 }
 
 /**
@@ -53,7 +53,7 @@ export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) 
   const names = store.names.list().flatMap(({ name, imageId }) => (imageId === image.id ? [name] : []));
   const fetchBlob = (blob: Descriptor) => fetchBlobByNames({ store, registry }, blob, names, { signal: cli.signal });
   return {
-    source: nodeSource(store, image, { fetchBlob }),
+    source: nodeSource(store, image, { names, fetchBlob }),
     registry,
     async close() {
       lease.release();

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { LadingError } from '../lib/errors.ts';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { defaultLimits, type TarEntry, TarReader, typeFlags } from '../unpack/index.ts';
 import { compressionOf, decompressed } from './decompressed.ts';
 import { incomplete, invalid } from './errors.ts';
@@ -31,10 +31,16 @@ export async function openArchiveFiles({ from, spoolFolder, signal }: ArchiveInp
     return spooled(place, from.stream, spoolFolder, signal);
   }
   const place = `archive ${from}`;
-  const file = await open(from, 'r');
+  const file = await open(from, 'r').catch((error: unknown) => {
+    throw unreadable(from, error);
+  });
   let keptOpen = false;
   try {
-    const { size } = await file.stat();
+    const found = await file.stat();
+    if (found.isDirectory()) throw unreadable(from, Object.assign(new Error('it is a folder'), { code: 'EISDIR' }));
+    const { size } = found;
+    // A pipe has no size, and is read once.
+    if (!found.isFile()) return await spooled(place, file.createReadStream({ autoClose: false }), spoolFolder, signal);
     const start = Buffer.alloc(4);
     await file.read(start, 0, 4, 0);
     if (compressionOf(start) !== 'none') return await spooled(place, readRange(file, 0, size), spoolFolder, signal);
@@ -111,6 +117,15 @@ async function listArchive(
   }
   if (lister.files.size === 0) throw invalid(place, 'it holds no files');
   return lister.files;
+}
+
+function unreadable(path: string, cause: unknown): LadingError {
+  const reasons = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+  const known = reasons[errorCode(cause) as keyof typeof reasons];
+  return new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${path}: ${known ?? errorMessage(cause)}`, {
+    hint: 'Give the path of an archive; `oci:FOLDER` is an OCI layout that is not packed.',
+    cause,
+  });
 }
 
 /** What reading a tar or its compression reports is about a layer; this is an archive. */

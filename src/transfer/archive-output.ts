@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { tarEnd, tarHeader, tarPadding } from '../lib/tar-writer.ts';
 
@@ -14,11 +15,44 @@ export interface ArchiveOutput {
   close(): Promise<void>;
 }
 
-/** A file that has its name, in place of what had it before, only when it is complete. */
+/**
+ * A file that has its name, in place of what had it before, only when it is complete. A device or a pipe is written to
+ * as it is.
+ * @throws LadingError `ERR_LADING_FILE_UNWRITABLE`
+ */
 export async function fileOutput(path: string): Promise<ArchiveOutput> {
-  const unfinished = join(dirname(path), `.${basename(path)}.${process.pid}.unfinished`);
-  const file = await open(unfinished, 'w');
-  return new FileOutput(file, unfinished, path);
+  try {
+    const target = await realpath(path).catch(() => path);
+    const found = await stat(target).catch(() => undefined);
+    if (found && !found.isFile()) return new DeviceOutput(await open(target, 'r+'));
+    const unfinished = join(dirname(target), `.${basename(target)}.${process.pid}.unfinished`);
+    return new FileOutput(await open(unfinished, 'w'), unfinished, target);
+  } catch (error) {
+    const reasons = { ENOENT: 'there is no such folder', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+    const known = reasons[errorCode(error) as keyof typeof reasons];
+    throw new LadingError('ERR_LADING_FILE_UNWRITABLE', `cannot write ${path}: ${known ?? errorMessage(error)}`, {
+      hint: 'Give the path of a file in a folder that you may write to.',
+      cause: error,
+    });
+  }
+}
+
+class DeviceOutput implements ArchiveOutput {
+  readonly #file: FileHandle;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#file.writeFile(bytes);
+  }
+
+  async commit(): Promise<void> {}
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
 }
 
 class FileOutput implements ArchiveOutput {

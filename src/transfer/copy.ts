@@ -160,12 +160,11 @@ class ImageCopy {
   async #copyBlob(descriptor: Descriptor): Promise<void> {
     this.#signal.throwIfAborted();
     const { digest: layer, size } = descriptor;
-    const { repository } = this.#from;
+    const { repositories } = this.#from;
     const options = { signal: this.#signal };
     const open = () =>
       this.#counted(descriptor, verified(this.#from.blob(descriptor, options), descriptor, this.#from.place));
-    const offered = { descriptor, open, ...(repository ? { from: repository } : {}) };
-    const written = await this.#to.putBlob(offered, options);
+    const written = await this.#to.putBlob({ descriptor, open, repositories }, options);
     if (written) {
       this.#blobsWritten += 1;
       this.#bytesWritten += size;

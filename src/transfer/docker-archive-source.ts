@@ -65,6 +65,7 @@ async function sourceOf(files: Files, entry: JsonValue): Promise<ImageSource> {
   const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));
   return {
     place,
+    repositories: [],
     resolve: async () => ({ mediaType, digest: digestOf(manifest), size: manifest.byteLength }),
     manifest: async () => manifest,
     blob: ({ digest }, { start = 0 }) => files.read(contents.get(digest)!, { start }),

@@ -14,6 +14,9 @@ import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './pla
 import { Spool } from './spool.ts';
 import { collect } from './verified.ts';
 
+/** @see layers.md L6 */
+const maxConfigBytes = 8 * 1024 * 1024;
+
 interface ArchivedImage {
   readonly Config: string;
   readonly RepoTags: readonly string[];
@@ -40,9 +43,10 @@ export class DockerArchiveTarget implements FileTarget {
   }
 
   async putBlob({ descriptor, open }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
-    const { digest, mediaType } = descriptor;
+    const { digest, mediaType, size } = descriptor;
     if (this.#configs.has(digest) || this.#diffIds.has(digest)) return false;
     if (isImageConfigType(mediaType)) {
+      if (size > maxConfigBytes) throw tooLarge(descriptor);
       const bytes = await collect(open());
       this.#configs.set(digest, bytes);
       await this.#writer.file(configName(digest), bytes.byteLength, () => [bytes]);
@@ -119,6 +123,13 @@ function configName(digest: Digest): string {
 
 function layerName(diffId: Digest): string {
   return `${digestHex(diffId)}.tar`;
+}
+
+function tooLarge({ digest, size }: Descriptor): LadingError {
+  return new LadingError(
+    'ERR_LADING_BLOB_TOO_LARGE',
+    `configuration ${digest} has ${size} bytes, at most ${maxConfigBytes} are read`,
+  );
 }
 
 function onePlatform(digest: string): LadingError {

@@ -75,6 +75,7 @@ function layoutSource(files: Files, image: Descriptor): ImageSource {
   };
   return {
     place,
+    repositories: [],
     async resolve() {
       await requireFile(image, 'manifest');
       return image;

@@ -17,8 +17,9 @@ export async function openLayoutTarget(folder: string): Promise<FileTarget> {
     if (errorCode(error) === 'ENOENT') return [];
     throw error;
   });
-  const own = new Set(['blobs', 'ingest']);
-  if (!there.includes('oci-layout') && there.some((name) => !own.has(name))) {
+  // What a killed copy may have left.
+  const own = /^(?:blobs|ingest|oci-layout\.\d+|index\.json\.\d+)$/;
+  if (!there.includes('oci-layout') && there.some((name) => !own.test(name))) {
     throw invalid(`folder ${folder}`, 'it holds other things than an OCI layout');
   }
   return new LayoutTarget(folder);

@@ -14,6 +14,8 @@ export interface LoadResult {
   readonly name: string;
   readonly imageId: string;
   readonly digest: string;
+  /** One sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /**
@@ -32,7 +34,7 @@ export async function loadImage(
   const plan = await planPull(deps, parseReference(name), { platform, signal });
   try {
     const { imageId, target } = await executePull(deps, plan, { signal, onProgress });
-    return { name, imageId, digest: target.digest };
+    return { name, imageId, digest: target.digest, warnings: plan.warnings };
   } catch (error) {
     store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));
     throw isWrongContent(error)

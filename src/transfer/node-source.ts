@@ -1,10 +1,12 @@
 import { errorMessage, LadingError } from '../lib/errors.ts';
-import type { Descriptor } from '../oci/index.ts';
+import { type Descriptor, parseReference } from '../oci/index.ts';
 import { maxManifestBytes } from '../registry/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
 import type { ImageSource } from './places.ts';
 
 export interface NodeSourceOptions {
+  /** Of the image, normalised. */
+  readonly names: readonly string[];
   /** Gets a blob into the store that it lacks: one whose layer had been unpacked from another blob. */
   readonly fetchBlob: (descriptor: Descriptor) => Promise<void>;
 }
@@ -13,10 +15,11 @@ export interface NodeSourceOptions {
  * An image of a node: always the manifest that the node has, never the index that led to it, of which it has one
  * platform only. Hold a lease on the image while it is read.
  */
-export function nodeSource(store: Store, image: ImageRecord, { fetchBlob }: NodeSourceOptions): ImageSource {
+export function nodeSource(store: Store, image: ImageRecord, { names, fetchBlob }: NodeSourceOptions): ImageSource {
   const place = `node ${store.root}`;
   return {
     place,
+    repositories: names.map((name) => parseReference(name)),
     async resolve() {
       const { mediaType, digest, size } = image.manifest;
       return { mediaType, digest, size };

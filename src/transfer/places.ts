@@ -1,4 +1,4 @@
-import type { Descriptor, Digest } from '../oci/index.ts';
+import type { Descriptor, Digest, Reference } from '../oci/index.ts';
 
 /**
  * Places where images are: registries, OCI layouts, archives, nodes. Each of them is read or written through these
@@ -24,14 +24,16 @@ export interface BlobSource {
   blob(descriptor: Descriptor, options: TransferOptions & { start?: number }): AsyncIterable<Uint8Array>;
 }
 
+export type Repository = Pick<Reference, 'registry' | 'repository'>;
+
 /** One image in a place. */
 export interface ImageSource extends ManifestSource, BlobSource {
   /** For messages: `archive backup.tar`. */
   readonly place: string;
   /** What the image is there now: an index or a manifest. */
   resolve(options: TransferOptions): Promise<Descriptor>;
-  /** A repository on a registry, if that is the place. */
-  readonly repository?: { readonly registry: string; readonly repository: string };
+  /** Repositories on registries that have the image, as far as it is known. */
+  readonly repositories: readonly Repository[];
 }
 
 /** A blob that is on its way. */
@@ -39,8 +41,8 @@ export interface OfferedBlob {
   readonly descriptor: Descriptor;
   /** Its content, verified while it is read; called only where it is needed, again where it must be sent again. */
   readonly open: () => AsyncIterable<Uint8Array>;
-  /** Where it comes from, if that is a registry. */
-  readonly from?: ImageSource['repository'];
+  /** Repositories that may have it. */
+  readonly repositories: readonly Repository[];
 }
 
 /** Takes in what images are made of. */

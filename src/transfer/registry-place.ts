@@ -1,13 +1,13 @@
 import { LadingError } from '../lib/errors.ts';
 import { type Descriptor, formatReference, type Reference } from '../oci/index.ts';
 import { isForeignLayer, type RegistryClient } from '../registry/index.ts';
-import type { ImageSource, ImageTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
+import type { ImageSource, ImageTarget, OfferedBlob, Repository, TakenImage, TransferOptions } from './places.ts';
 
 /** An image on a registry. @param reference as `pullReference` gives it */
 export function registrySource(registry: RegistryClient, reference: Reference): ImageSource {
   return {
     place: `registry ${reference.registry}`,
-    repository: reference,
+    repositories: [reference],
     async resolve(options) {
       return (await registry.resolve(reference, options)).descriptor;
     },
@@ -42,12 +42,11 @@ class RegistryTarget implements ImageTarget {
     this.#reference = reference;
   }
 
-  async putBlob({ descriptor, open, from }: OfferedBlob, options: TransferOptions): Promise<boolean> {
+  async putBlob({ descriptor, open, repositories }: OfferedBlob, options: TransferOptions): Promise<boolean> {
     // Registries may not keep it: who pulls the image takes it from the URLs of its descriptor.
     if (isForeignLayer(descriptor)) return false;
-    const { registry, repository } = this.#reference;
-    const isNeighbour = from?.registry === registry && from.repository !== repository;
-    const mount = isNeighbour ? { mountFrom: from.repository } : {};
+    const neighbour = nearestNeighbour(this.#reference, repositories);
+    const mount = neighbour ? { mountFrom: neighbour.repository } : {};
     return this.#registry.pushBlob(this.#reference, descriptor, open, { ...options, ...mount });
   }
 
@@ -69,4 +68,16 @@ class RegistryTarget implements ImageTarget {
     }
     await this.#registry.pushManifest(this.#reference, bytes, descriptor.mediaType, options);
   }
+}
+
+/** The repository of the same registry that has most of its path in common. @see registry.md 10.1 */
+function nearestNeighbour(to: Repository, repositories: readonly Repository[]): Repository | undefined {
+  const common = ({ repository }: Repository) => {
+    const [own, other] = [to.repository.split('/'), repository.split('/')];
+    const difference = own.findIndex((part, index) => part !== other[index]);
+    return difference === -1 ? own.length : difference;
+  };
+  return repositories
+    .filter(({ registry, repository }) => registry === to.registry && repository !== to.repository)
+    .sort((a, b) => common(b) - common(a))[0];
 }

@@ -33,7 +33,7 @@ describe('an archive is read', () => {
       const archive = await openArchive({ from, spoolFolder: store.root });
       const loaded = await loadImage({ store, unpack }, imageIn(archive).source, name);
       await archive.close();
-      expect(loaded).toEqual({ name, imageId: image.config.digest, digest: image.manifest.digest });
+      expect(loaded).toEqual({ name, imageId: image.config.digest, digest: image.manifest.digest, warnings: [] });
       expect(await visible(store)).toMatchObject({ images: [image.config.digest], spools: [] });
       expect((await store.check()).findings).toEqual([]);
     }

@@ -68,7 +68,7 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
         const document = { source: from, destination: to, digest, manifests, blobs, blobsWritten, bytesWritten };
         if (options.output) return await printDocument(cli, document, options.output);
         if (options.quiet) cli.stdout.write(`${digest}\n`);
-        else cli.stdout.write(`${to}\n  digest   ${digest}\n  copied   ${copySentence(result)}\n`);
+        else cli.stdout.write(`${to}\n  digest   ${digest}\n  blobs    ${copySentence(result)}\n`);
       } finally {
         await target.close();
       }

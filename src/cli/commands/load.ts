@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream';
 import type { Command } from 'commander';
 import type { Platform } from '../../oci/index.ts';
 import type { PullDependencies, PullProgress } from '../../pull/index.ts';
@@ -55,7 +56,8 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
       : oci.formatReference(oci.pullReference(parseArgument(oci.parseReference, options.name)));
   const store = await openStore(cli.settings.root);
   const unpack = new UnpackPool();
-  const from = input === '-' ? { stream: process.stdin, name: 'on standard input' } : input;
+  // Whoever waits for input that does not come can still be stopped.
+  const from = input === '-' ? { stream: addAbortSignal(cli.signal, process.stdin), name: 'on standard input' } : input;
   try {
     const archive = await openArchive({ from, spoolFolder: store.root, signal: cli.signal });
     try {
@@ -99,6 +101,8 @@ async function loadAll(cli: Cli, deps: Pick<PullDependencies, 'store' | 'unpack'
     view?.close();
   }
   if (options.output) return printDocument(cli, loaded, options.output);
+  for (const { name: each, warnings } of loaded)
+    for (const warning of warnings) cli.stderr.write(`warning: ${each}: ${warning}\n`);
   for (const { name: each } of loaded) cli.stdout.write(options.quiet ? `${each}\n` : `Loaded: ${each}\n`);
 }
 

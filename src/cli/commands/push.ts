@@ -52,7 +52,7 @@ async function push(cli: Cli, text: string, destination: string | undefined, opt
       const { digest } = result.descriptor;
       if (options.output) return await printDocument(cli, { name, digest, ...countsOf(result) }, options.output);
       if (options.quiet) cli.stdout.write(`${digest}\n`);
-      else cli.stdout.write(`${name}\n  digest   ${digest}\n  pushed   ${copying.copySentence(result)}\n`);
+      else cli.stdout.write(`${name}\n  digest   ${digest}\n  blobs    ${copying.copySentence(result)}\n`);
     } finally {
       await node.close();
     }

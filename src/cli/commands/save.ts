@@ -22,7 +22,7 @@ export function define(command: Command, cli: Cli): void {
     .option('-q, --quiet', 'no progress')
     .addHelpText(
       'after',
-      '\nThe archive has every layer once, and each image under its names: `lading load`, `podman load` and `docker load`\n' +
+      '\nThe archive has every layer once, and each image under its names; `lading load`, `podman load` and skopeo\n' +
         'read it. A file gets its name when it is complete. An oci-archive keeps the digests of manifests and layers, a\n' +
         'docker-archive only the id of the image.',
     )

@@ -4,7 +4,7 @@ import { parseArgument, UsageError } from '../error-report.ts';
 
 export function define(command: Command, cli: Cli): void {
   command
-    .argument('<source>', 'name or id of an image on this node')
+    .argument('<image>', 'name or id of an image on this node')
     .argument('<target>', 'one more name for it; without a tag a name means :latest')
     .addHelpText('after', '\nNo registry is asked: what it has under that name is what the next pull finds.')
     .action((source: string, target: string) => tag(cli, source, target));

@@ -1,10 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { digestOf, hostPlatform } from '../../../src/oci/index.ts';
+import { digestHex, digestOf, hostPlatform } from '../../../src/oci/index.ts';
 import { noise, pushImage, tarOf, testImage } from '../../pull/support/test-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../../support/docker-registry.ts';
 import { podman, programMissing } from '../../support/foreign-clients.ts';
@@ -57,9 +58,19 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     await lading('node', 'rmi', name);
   });
 
-  test('a layer that came with another image is fetched before it is pushed', async () => {
+  test('a push beside the original links what the registry has', async () => {
     const pushed = await lading('node', 'push', '-o', 'json', `${at}/app:2`, `${at}/twin:1`);
-    expect(JSON.parse(pushed.stdout)).toMatchObject({ digest: twin.manifest.digest, blobsWritten: 3 });
+    expect(JSON.parse(pushed.stdout)).toMatchObject({ digest: twin.manifest.digest, blobs: 3, blobsWritten: 0 });
+    expect((await lading('node', 'ls-tags', `${at}/twin`)).stdout).toBe('1\n');
+  });
+
+  test('a layer that came with another image is fetched before it is saved', async () => {
+    const blob = path.join('blobs/sha256', digestHex(twin.layers[0]!.digest));
+    expect(existsSync(path.join(folder, 'node', blob))).toBe(false);
+    const file = path.join(folder, 'twin.tar');
+    await lading('node', 'save', '-q', '-o', file, `${at}/app:2`);
+    expect(execFileSync('tar', ['tf', file], { encoding: 'utf8' }).split('\n')).toContain(blob);
+    expect(existsSync(path.join(folder, 'node', blob))).toBe(true);
   });
 
   test('a pipe from node to node keeps names and digests', async () => {

@@ -1,0 +1,48 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { expect, test } from 'vitest';
+import { fileOutput } from '../../src/transfer/index.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+test('a file keeps its content until the new one is complete', async () => {
+  const folder = await temporaryFolder();
+  const file = path.join(folder, 'x.tar');
+  writeFileSync(file, 'before');
+  symlinkSync('x.tar', path.join(folder, 'link'));
+  const given = await fileOutput(path.join(folder, 'link'));
+  await given.write(Buffer.from('after'));
+  expect(readFileSync(file, 'utf8')).toBe('before');
+  await given.commit();
+  await given.close();
+  expect(readFileSync(file, 'utf8')).toBe('after');
+  const dropped = await fileOutput(file);
+  await dropped.write(Buffer.from('never'));
+  await dropped.close();
+  expect(readFileSync(file, 'utf8')).toBe('after');
+  expect(await readdir(folder)).toEqual(['link', 'x.tar']);
+  expect(lstatSync(path.join(folder, 'link')).isSymbolicLink()).toBe(true);
+});
+
+test('a pipe is written to and stays a pipe', async () => {
+  const pipe = path.join(await temporaryFolder(), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const output = await fileOutput(pipe);
+  await output.write(Buffer.from('content'));
+  await output.commit();
+  await output.close();
+  const [content] = await Promise.all([buffer(reader.stdout), once(reader, 'exit')]);
+  expect(content.toString()).toBe('content');
+  expect(lstatSync(pipe).isFIFO()).toBe(true);
+});
+
+test('what cannot be written is named', async () => {
+  const folder = await temporaryFolder();
+  const code = 'ERR_LADING_FILE_UNWRITABLE';
+  await expect(fileOutput(folder)).rejects.toMatchObject({ code, message: `cannot write ${folder}: it is a folder` });
+  await expect(fileOutput(path.join(folder, 'no/x'))).rejects.toMatchObject({ code });
+});
