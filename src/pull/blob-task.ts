@@ -23,7 +23,8 @@ type BlobProgress = (state: 'downloading' | 'verifying', bytes: number) => void;
 
 /**
  * Makes sure that a blob is in the store; an interrupted download goes on where it was. What an earlier run left may
- * be damaged: if the whole has the wrong digest then, it is fetched once more from the start.
+ * be damaged: if the whole has the wrong digest then, it is fetched once more from the start. So it is when another
+ * endpoint of the registry may have the right content.
  * @returns bytes that came over the network
  * @throws RegistryError; LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`, `ERR_LADING_DISK_FULL`
  * @see layers.md 13
@@ -36,17 +37,24 @@ export async function ensureBlob(
   // The limiter first: looking at the disk would shuffle the order in which the layers were given.
   return task.downloads.run(async () => {
     if (await isStored(deps.store, task.descriptor)) return 0;
-    const first = await download(deps, task, emit);
-    if (first.outcome === 'stored') return first.fetchedBytes;
-    const again = await download(deps, task, emit);
-    if (again.outcome === 'stored') return first.fetchedBytes + again.fetchedBytes;
-    throw again.error;
+    let fetchedBytes = 0;
+    for (;;) {
+      const result = await download(deps, task, emit);
+      fetchedBytes += result.fetchedBytes;
+      if (result.outcome === 'stored') return fetchedBytes;
+      if (!result.tryAgain) throw result.error;
+    }
   });
 }
 
 type Download =
   | { readonly outcome: 'stored'; readonly fetchedBytes: number }
-  | { readonly outcome: 'resumed-damaged'; readonly fetchedBytes: number; readonly error: unknown };
+  | {
+      readonly outcome: 'wrong-content';
+      readonly fetchedBytes: number;
+      readonly error: unknown;
+      readonly tryAgain: boolean;
+    };
 
 async function download(
   { store, registry }: Pick<PullDependencies, 'store' | 'registry'>,
@@ -64,6 +72,7 @@ async function download(
   });
   const resumedAt = ingest.offset;
   let fetchedBytes = 0;
+  let reject = () => false;
   try {
     // Whoever held the ingest while we waited may have committed it.
     if (await isStored(store, descriptor)) {
@@ -73,7 +82,8 @@ async function download(
     onDownload?.(ingest.dataFile, growing);
     if (resumedAt < size) {
       const call = { signal, offset: resumedAt, ...(credentials ? { credentials } : {}) };
-      const { offset, body } = await registry.fetchBlob(reference, descriptor, call);
+      const { offset, body, ...fetched } = await registry.fetchBlob(reference, descriptor, call);
+      reject = fetched.reject;
       if (offset !== resumedAt) {
         growing.abandon();
         await ingest.restart();
@@ -94,8 +104,7 @@ async function download(
       throw error;
     }
     await ingest.discard();
-    if (resumedAt > 0) return { outcome: 'resumed-damaged', fetchedBytes, error };
-    throw error;
+    return { outcome: 'wrong-content', fetchedBytes, error, tryAgain: resumedAt > 0 || reject() };
   }
 }
 
