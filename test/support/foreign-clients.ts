@@ -12,11 +12,6 @@ export function programMissing(program: string): string | undefined {
 
 const timeoutMs = 50_000;
 
-/** A home without credentials and configuration of the user who runs the tests. */
-const home = mkdtempSync(path.join(tmpdir(), 'lading-clients-'));
-writeFileSync(path.join(home, 'auth.json'), '{}');
-process.once('exit', () => rmSync(home, { recursive: true, force: true }));
-
 /** @returns what it printed on stdout; throws what it printed when it fails */
 export function skopeo(...args: string[]): Promise<string> {
   return run('skopeo', ['--insecure-policy', ...args]);
@@ -30,12 +25,20 @@ export function podman(folder: string, ...args: string[]): Promise<string> {
   return run('podman', ['--root', root, '--runroot', runRoot, '--tmpdir', temporary, ...settings, ...args]);
 }
 
-function run(program: string, args: readonly string[]): Promise<string> {
-  const env = { ...process.env, HOME: home, XDG_RUNTIME_DIR: home, REGISTRY_AUTH_FILE: path.join(home, 'auth.json') };
-  return new Promise((resolve, reject) => {
-    execFile(program, args, { env, timeout: timeoutMs }, (error: ExecFileException | null, stdout, stderr) => {
-      if (error) reject(new Error(`${program} ${args.join(' ')}: ${error.message}\n${stdout}${stderr}`));
-      else resolve(stdout);
+/** With a home of its own: without credentials and configuration of the user who runs the tests. */
+async function run(program: string, args: readonly string[]): Promise<string> {
+  const home = mkdtempSync(path.join(tmpdir(), 'lading-client-'));
+  const authFile = path.join(home, 'auth.json');
+  writeFileSync(authFile, '{}');
+  const env = { ...process.env, HOME: home, XDG_RUNTIME_DIR: home, REGISTRY_AUTH_FILE: authFile };
+  try {
+    return await new Promise((resolve, reject) => {
+      execFile(program, args, { env, timeout: timeoutMs }, (error: ExecFileException | null, stdout, stderr) => {
+        if (error) reject(new Error(`${program} ${args.join(' ')}: ${error.message}\n${stdout}${stderr}`));
+        else resolve(stdout);
+      });
     });
-  });
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
 }
