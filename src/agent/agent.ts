@@ -7,6 +7,7 @@ import {
   defaultKubeletConfig,
   type KubeletConfig,
   verificationPolicy,
+  type WhenUnreachable,
 } from '../policy/index.ts';
 import type { ImageDecision } from './container-starter.ts';
 import { ContainerWatch } from './container-watch.ts';
@@ -42,6 +43,8 @@ export interface AgentOptions extends AgentListeners {
    * gets an image without having shown its own. Without it every pod may use every image of the node.
    */
   readonly recordsDirectory?: string;
+  /** What `Always` does while a registry cannot be asked, for pods without the annotation; by default it fails. */
+  readonly whenUnreachable?: WhenUnreachable;
 }
 
 /** Runs pods on one node: the kubelet, as far as images and containers are concerned. */
@@ -126,12 +129,14 @@ function imageOptions({
   config,
   credentials,
   recordsDirectory,
+  whenUnreachable,
 }: AgentOptions & { clock: Clock; config: KubeletConfig }): ImageManagerOptions {
   return {
     maxParallelPulls: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? 0),
     pullsPerSecond: config.registryPullQPS,
     pullBurst: config.registryBurst,
     ...(credentials ? { credentials } : {}),
+    ...(whenUnreachable ? { whenUnreachable } : {}),
     ...(recordsDirectory === undefined ? {} : { tracking: startTracking(images, clock, config, recordsDirectory) }),
   };
 }

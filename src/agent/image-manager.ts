@@ -16,9 +16,11 @@ import {
   type PullFailure,
   parseImageName,
   runtimeImage,
+  type WhenUnreachable,
   withoutCredentials,
   withoutIntent,
 } from '../policy/index.ts';
+import { CachedImages } from './cached-images.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
 import type { Pod } from './pod.ts';
@@ -79,6 +81,8 @@ export interface ImageManagerOptions extends PullerOptions {
    * with the kubelet's feature gate `KubeletEnsureSecretPulledImages` off.
    */
   readonly tracking?: PullTracking | Promise<PullTracking>;
+  /** For pods that say nothing about it; by default `Always` fails, as in the kubelet. */
+  readonly whenUnreachable?: WhenUnreachable;
 }
 
 /**
@@ -93,13 +97,20 @@ export class ImageManager {
   readonly #puller: Puller;
   readonly #backOff: Backoff;
   readonly #credentials: PodCredentialSource;
+  readonly #cachedImages: CachedImages;
   readonly #tracking: Promise<PullTracking | undefined>;
   /** `<error>: <message>` of the last failure of each back-off key. */
   readonly #lastFailures = new Map<string, string>();
 
   constructor(
     { images, clock, events }: { images: ImageService; clock: Clock; events: EventRecorder },
-    { backOff = imagePullBackOff, credentials = async () => [], tracking, ...puller }: ImageManagerOptions = {},
+    {
+      backOff = imagePullBackOff,
+      credentials = async () => [],
+      tracking,
+      whenUnreachable,
+      ...puller
+    }: ImageManagerOptions = {},
   ) {
     this.#images = images;
     this.#clock = clock;
@@ -107,6 +118,7 @@ export class ImageManager {
     this.#puller = new Puller(images, clock, puller);
     this.#backOff = new Backoff(backOff);
     this.#credentials = credentials;
+    this.#cachedImages = new CachedImages({ images, clock, events, nodeDefault: whenUnreachable });
     this.#tracking = Promise.resolve(tracking);
     // Told by the evaluations, each of which waits for it.
     this.#tracking.catch(() => {});
@@ -172,7 +184,16 @@ export class ImageManager {
       return this.#refused(decision, { present, message });
     }
     const outcome = await this.#pullWithCredentials(pod, request, { decision, key, fullName, tracking, credentials });
-    return { decision, ...outcome, present, pullRequired: true };
+    const failure = outcome.error === undefined ? undefined : this.#lastFailures.get(key);
+    if (policy !== 'Always' || !failure?.startsWith('RegistryUnavailable: ')) {
+      this.#cachedImages.checked(pod, request, outcome.imageRef);
+      return { decision, ...outcome, present, pullRequired: true };
+    }
+    const mayUse = async (localId: string) =>
+      !tracking ||
+      !(await tracking.mustAttemptPull(image, localId, async () => trackedCredentials(await credentials()))).mustPull;
+    const cached = await this.#cachedImages.use(pod, request, { decision, fullName, failure, mayUse });
+    return { decision, ...outcome, ...cached, present, pullRequired: true };
   }
 
   /** Everything after the decision that a pull is needed: credentials, intent, back-off, in this order. */

@@ -2,6 +2,7 @@ import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1Obj
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
 import { isScalar, LineCounter, type Node, parseAllDocuments } from 'yaml';
 import { LadingError } from '../lib/errors.ts';
+import { unreachableAnnotationErrors } from '../policy/index.ts';
 import { closest } from './did-you-mean.ts';
 import { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 import type { Pod } from './pod.ts';
@@ -197,6 +198,10 @@ class ManifestFile {
     if (template.spec === undefined) {
       decoder.report(specPath, 'Required value');
       return;
+    }
+    const { annotations = {} } = (template.metadata ?? {}) as V1ObjectMeta;
+    for (const { annotation, text } of unreachableAnnotationErrors(annotations)) {
+      decoder.report(joinPath(templatePath, `metadata.annotations[${annotation}]`), text);
     }
     validatePodSpec(decoder, template.spec as unknown as V1PodSpec, specPath, kind.restart);
 

@@ -28,6 +28,7 @@ export interface Image {
   /** Numeric user of the image's configuration, when it has one. */
   readonly uid?: { readonly value: number };
   readonly username: string;
+  /** Annotation `lading.dev/checked-at`: when the registry last said that the name in it means this image. */
   readonly spec?: ImageSpec;
   readonly pinned: boolean;
 }

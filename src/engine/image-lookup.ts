@@ -1,7 +1,7 @@
 /** Finds the image that a text of a CRI request means: an id, the beginning of one, or any form of reference. */
 import { CriError } from '../cri/index.ts';
 import { formatReference, parseReference, pullReference, type Reference } from '../oci/index.ts';
-import type { ImageRecord, Store } from '../store/index.ts';
+import type { ImageRecord, NameRecord, Store } from '../store/index.ts';
 
 /** @throws CriError `UNKNOWN` when the text is the beginning of several ids */
 export function findImage(store: Store, text: string): ImageRecord | undefined {
@@ -22,9 +22,18 @@ export function namesOfImage(store: Store, image: ImageRecord): { repoTags: stri
   return { repoTags: names.filter((name) => !hasDigest(name)), repoDigests: names.filter(hasDigest) };
 }
 
-function byName(store: Store, text: string): ImageRecord | undefined {
+/** When the registry last said what a name means; undefined for ids and for names that the node does not know. */
+export function lastCheckOf(store: Store, text: string): string | undefined {
+  return nameRecord(store, text)?.lastSeen;
+}
+
+function nameRecord(store: Store, text: string): NameRecord | undefined {
   const reference = tryParse(text);
-  const named = reference && store.names.get(formatReference(reference));
+  return reference && store.names.get(formatReference(reference));
+}
+
+function byName(store: Store, text: string): ImageRecord | undefined {
+  const named = nameRecord(store, text);
   return named && store.images.get(named.imageId);
 }
 

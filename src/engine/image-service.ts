@@ -13,7 +13,7 @@ import { parseImageConfig, parseReference, pullReference, type Reference } from 
 import { executePull, isImageComplete, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
 import { type Credential, RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
-import { findImage, namesOfImage } from './image-lookup.ts';
+import { findImage, lastCheckOf, namesOfImage } from './image-lookup.ts';
 
 const debug = debugLog('engine');
 const maxConfigBytes = 8 * 1024 * 1024;
@@ -53,8 +53,12 @@ export class EngineImageService implements ImageService {
   }
 
   async imageStatus(image: ImageSpec): Promise<Image | undefined> {
-    const found = findImage(this.#deps.store, image.image);
-    return found && this.#describe(found);
+    const { store } = this.#deps;
+    const found = findImage(store, image.image);
+    const described = found && (await this.#describe(found));
+    const checkedAt = lastCheckOf(store, image.image);
+    if (!described || checkedAt === undefined) return described;
+    return { ...described, spec: { image: image.image, annotations: { 'lading.dev/checked-at': checkedAt } } };
   }
 
   async pullImage(

@@ -75,6 +75,14 @@ export {
   type RestartPolicy,
   type RestartRule,
 } from './restart.ts';
+export {
+  type CachedImageFacts,
+  decideCached,
+  lastKnownCurrent,
+  unreachableAnnotationErrors,
+  type WhenUnreachable,
+  whenUnreachable,
+} from './unreachable.ts';
 export { type FieldError, validateContainerImage, validateImageVolume, validatePullPolicy } from './validation.ts';
 export {
   allowlistPatternError,

@@ -9,6 +9,8 @@ export interface FakeImage {
   readonly size?: number;
   readonly uid?: number;
   readonly username?: string;
+  /** When the registry last said that the name means it. */
+  readonly checkedAt?: string;
 }
 
 /** What a container's process does once it is started; without anything it runs until it is stopped. */
@@ -329,9 +331,10 @@ export class FakeCri implements cri.ImageService, cri.RuntimeService {
   }
 }
 
-function asImage({ id, size = 1000, uid, username = '' }: FakeImage): cri.Image {
+function asImage({ id, size = 1000, uid, username = '', checkedAt }: FakeImage): cri.Image {
   const user = uid === undefined ? {} : { uid: { value: uid } };
-  return { id, size, username, repoTags: [], repoDigests: [], pinned: false, ...user };
+  const spec = checkedAt ? { spec: { image: id, annotations: { 'lading.dev/checked-at': checkedAt } } } : {};
+  return { id, size, username, repoTags: [], repoDigests: [], pinned: false, ...user, ...spec };
 }
 
 function containerText({ config: { metadata } }: FakeContainer): string {
