@@ -24,7 +24,7 @@ export async function fileOutput(path: string): Promise<ArchiveOutput> {
   try {
     const target = await realpath(path).catch(() => path);
     const found = await stat(target).catch(() => undefined);
-    if (found && !found.isFile()) return new DeviceOutput(await open(target, 'r+'));
+    if (found && !found.isFile()) return new DeviceOutput(await open(target, 'w'));
     const unfinished = join(dirname(target), `.${basename(target)}.${process.pid}.unfinished`);
     return new FileOutput(await open(unfinished, 'w'), unfinished, target);
   } catch (error) {

@@ -26,21 +26,22 @@ export async function openDockerArchive(files: Files): Promise<ImageCollection> 
   if (!list) throw invalid(files.place, 'it has neither an index.json nor a manifest.json');
   const entries = list.list((entry) => entry);
   const images: ListedImage[] = [];
-  for (const entry of entries) images.push(await imageOf(files, entry));
+  const layers = new ArchivedLayers(files);
+  for (const entry of entries) images.push(await imageOf(files, entry, layers));
   return { place: files.place, images, close: () => files.close() };
 }
 
-async function imageOf(files: Files, entry: JsonValue): Promise<ListedImage> {
+async function imageOf(files: Files, entry: JsonValue, layers: ArchivedLayers): Promise<ListedImage> {
   const labels = entry.member('RepoTags').list((tag) => tag.text());
   const names = labels.map((label) => {
     const name = nameOf(label);
     if (name === undefined) throw invalid(files.place, `${JSON.stringify(label)} is no name of an image`);
     return name;
   });
-  return { labels, names, source: await sourceOf(files, entry) };
+  return { labels, names, source: await sourceOf(files, entry, layers) };
 }
 
-async function sourceOf(files: Files, entry: JsonValue): Promise<ImageSource> {
+async function sourceOf(files: Files, entry: JsonValue, archived: ArchivedLayers): Promise<ImageSource> {
   const { place } = files;
   const configName = entry.member('Config').text();
   const configSize = await files.size(configName);
@@ -55,7 +56,7 @@ async function sourceOf(files: Files, entry: JsonValue): Promise<ImageSource> {
   const contents = new Map<Digest, string>();
   const layers: Descriptor[] = [];
   for (const [index, name] of layerNames.entries()) {
-    const layer = await layerOf(files, name, diffIds[index]!);
+    const layer = await archived.describe(name, diffIds[index]!);
     layers.push(layer);
     contents.set(layer.digest, name);
   }
@@ -72,19 +73,35 @@ async function sourceOf(files: Files, entry: JsonValue): Promise<ImageSource> {
   };
 }
 
-/** A plain layer has its diffID for a digest; whoever reads it notices if that is not true. A compressed one is hashed. */
-async function layerOf(files: Files, name: string, diffId: Digest): Promise<Descriptor> {
-  const size = await files.size(name);
-  if (size === undefined) throw incomplete(files.place, `layer ${name}`);
-  let compression: Compression = 'none';
-  let digester: Digester | undefined;
-  for await (const chunk of files.read(name)) {
-    if (!digester) {
-      compression = compressionOf(chunk);
-      if (compression === 'none') break;
-      digester = new Digester();
-    }
-    digester.update(chunk);
+/** The layers of an archive, each looked at once, however many images have it. */
+class ArchivedLayers {
+  readonly #files: Files;
+  readonly #known = new Map<string, { compression: Compression; digest: Digest | undefined }>();
+
+  constructor(files: Files) {
+    this.#files = files;
   }
-  return { mediaType: layerTypes[compression], digest: digester?.digest() ?? diffId, size };
+
+  /** A plain layer has its diffID for a digest; whoever reads it notices if that is not true. A compressed one is hashed. */
+  async describe(name: string, diffId: Digest): Promise<Descriptor> {
+    const size = await this.#files.size(name);
+    if (size === undefined) throw incomplete(this.#files.place, `layer ${name}`);
+    const known = this.#known.get(name) ?? (await this.#look(name));
+    this.#known.set(name, known);
+    return { mediaType: layerTypes[known.compression], digest: known.digest ?? diffId, size };
+  }
+
+  async #look(name: string): Promise<{ compression: Compression; digest: Digest | undefined }> {
+    let compression: Compression = 'none';
+    let digester: Digester | undefined;
+    for await (const chunk of this.#files.read(name)) {
+      if (!digester) {
+        compression = compressionOf(chunk);
+        if (compression === 'none') break;
+        digester = new Digester();
+      }
+      digester.update(chunk);
+    }
+    return { compression, digest: digester?.digest() };
+  }
 }

@@ -105,6 +105,13 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     ]);
   });
 
+  test('copies to one layout at the same time keep each other', async () => {
+    await Promise.all(['a', 'b', 'c', 'd'].map((label) => copy(`${at}/app:amd`, `oci:${folder}:${label}`)));
+    const { manifests } = JSON.parse(await readFile(`${folder}/index.json`, 'utf8'));
+    const labels = manifests.map(({ annotations }: Descriptor) => Object.values(annotations!)[0]);
+    expect(labels.sort()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   test('a folder with other things in it is no layout', async () => {
     await mkdir(`${folder}/home`);
     await writeFile(`${folder}/home/letter`, 'x');

@@ -85,13 +85,16 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
   });
 
   test('a load that is killed shows nothing, and is done by the next one', async () => {
-    const file = path.join(folder, 'killed.tar');
-    await lading('node', 'save', '-q', '-o', file, `${at}/app:1`);
+    const plain = path.join(folder, 'killed.tar');
+    await lading('node', 'save', '-q', '-o', plain, `${at}/app:1`);
+    // A compressed archive is kept uncompressed while it is read.
+    execFileSync('gzip', [plain]);
+    const file = `${plain}.gz`;
     for (const point of ['blob-renamed', 'layer-published']) {
       const killed = await runLading([...rootOf(point), 'load', '-i', file], { env: { LADING_CRASH_AT: point } });
       expect(killed.exitCode).toBeNull();
       expect(await imagesOf(point)).toEqual([]);
-      expect(await readdir(path.join(folder, point))).not.toContain(expect.stringContaining('.lading-'));
+      expect((await readdir(path.join(folder, point))).filter((name) => name.startsWith('.'))).toEqual([]);
       expect((await lading(point, 'load', '-q', '-i', file)).stdout).toBe(`${at}/app:1\n`);
       await lading(point, 'check');
     }
