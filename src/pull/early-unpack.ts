@@ -35,7 +35,9 @@ export class EarlyUnpack {
     const fd = openSync(dataFile, 'r');
     const work = (async () => {
       try {
-        await earlier?.catch(() => undefined);
+        // It holds the place that this attempt needs, also when it ended well: its blob was not what it should be.
+        const left = await earlier?.catch(() => undefined);
+        await left?.writer.discard();
         return await this.#unpack({ fd, size: this.#size, state: growing.state }, this.#stop.signal);
       } finally {
         closeSync(fd);
