@@ -16,7 +16,7 @@ import {
 } from '../lib/libc-at.ts';
 import { systemError } from '../lib/libc-library.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
-import { hostError, LayerError, printableName } from './errors.ts';
+import { entryError, hostError, LayerError, printableName } from './errors.ts';
 import type { Timestamp } from './pax.ts';
 
 /**
@@ -24,7 +24,7 @@ import type { Timestamp } from './pax.ts';
  * and `security.capability`, and an ACL decides what the group bits of the mode mean.
  */
 
-const { EOPNOTSUPP, EPERM, EINVAL } = constants.errno;
+const { EACCES, EOPNOTSUPP, EPERM, EINVAL } = constants.errno;
 
 export const capabilityXattr = 'security.capability';
 export const defaultAclXattr = 'system.posix_acl_default';
@@ -157,10 +157,15 @@ export class AttributeSetter {
 
   #xattrError(entry: string, name: string, errno: number): LadingError {
     const cause = systemError(errno, `setxattr ${printableName(name)}`);
-    const mayNameIds = name.startsWith('system.posix_acl_') && this.#inUserNamespace;
-    return errno === EINVAL && mayNameIds
-      ? unmappedIdError(entry, 'its ACL names an id that', cause)
-      : hostError(entry, cause);
+    const isAcl = name.startsWith('system.posix_acl_');
+    if (isAcl && errno === EINVAL && this.#inUserNamespace) {
+      return unmappedIdError(entry, 'its ACL names an id that', cause);
+    }
+    // Not an ACL at all, or a default one of something that is no directory.
+    if (isAcl && (errno === EINVAL || errno === EACCES)) {
+      return entryError('bad-tar', entry, `the ACL in ${printableName(name)} is none that this entry can have`);
+    }
+    return hostError(entry, cause);
   }
 
   #ownerError(entry: string, uid: number, gid: number, errno: number): LadingError {

@@ -1,0 +1,137 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
+import { LadingError } from '../../src/lib/errors.ts';
+import type { OverlaySupport } from '../../src/lib/overlay.ts';
+import { digestOf } from '../../src/oci/digest.ts';
+import { type UnpackJob, UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
+import { mutateBytes, mutateTar, randomNumbers } from './mutate.ts';
+
+export interface FuzzOptions {
+  /** Of the layer corpus. */
+  readonly corpusDir: string;
+  /** An empty folder on a file system that takes devices and attributes. */
+  readonly scratchDir: string;
+  readonly support: OverlaySupport;
+  readonly seed: number;
+  /** Ends after so many archives, or when `until` says so. */
+  readonly archives: number;
+  readonly until?: () => boolean;
+}
+
+export interface FuzzReport {
+  readonly unpacked: number;
+  readonly refused: number;
+  /** What went wrong, with the number of the archive: with the same seed it is the same again. */
+  readonly failures: readonly string[];
+}
+
+const maxSeedBytes = 256 * 1024;
+/** Small enough that no mutation takes long. */
+const limits = { maxLayerSize: 64 * 1024 * 1024, maxEntrySize: 32 * 1024 * 1024, maxEntries: 10_000 };
+/** These say that the host or the program is at fault, never the layer. */
+const unclean = new Set(['ERR_LADING_UNPACK_WORKER', 'ERR_LADING_UNPACK_CLOSED', 'ERR_LADING_UNPACK_IO']);
+
+/**
+ * Unpacks mutated layers, each in one thread and in two. Each must be refused by both with an error that a user can
+ * read, or give the same tree in both, one that agrees with its record; and nothing may appear outside of it.
+ */
+export async function fuzzLayers(options: FuzzOptions): Promise<FuzzReport> {
+  const { corpusDir, scratchDir, seed, archives, until } = options;
+  const seeds = readSeeds(join(corpusDir, 'blobs'));
+  const pool = new UnpackPool({ workers: 2 });
+  let [unpacked, refused] = [0, 0];
+  const failures: string[] = [];
+  try {
+    for (let number = 0; number < archives && !until?.(); number += 1) {
+      const random = randomNumbers(seed + number * 7919);
+      const { blob, tar } = seeds[random(seeds.length)]!;
+      const isPacked = blob !== tar && random(4) === 0;
+      const layer = isPacked ? mutateBytes(blob, random) : mutateTar(tar, random);
+      const folder = mkdtempSync(join(scratchDir, 'layer-'));
+      try {
+        const diffId = digestOf(isPacked ? tar : layer);
+        const [one, two] = [await attempt('one'), await attempt('two')];
+        const wrong = [...one.problems, ...two.problems];
+        if (one.record !== two.record) wrong.push('one thread and two threads disagree');
+        const strays = readdirSync(folder).filter((name) => !expected.has(name));
+        if (strays.length > 0) wrong.push(`appeared outside: ${strays.join(', ')}`);
+        failures.push(...wrong.map((problem) => `archive ${number} of seed ${seed}: ${problem}`));
+        if (one.record === undefined) refused += 1;
+        else unpacked += 1;
+
+        async function attempt(threads: 'one' | 'two') {
+          const job = newJob(folder, threads, { layer, diffId, support: options.support });
+          return outcomeOf(pool, job);
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    }
+  } finally {
+    await pool.close();
+  }
+  return { unpacked, refused, failures };
+}
+
+const expected = new Set(['blob', 'one', 'one.entries', 'two', 'two.entries']);
+
+function newJob(
+  folder: string,
+  threads: 'one' | 'two',
+  { layer, diffId, support }: { layer: Buffer; diffId: UnpackJob['diffId']; support: OverlaySupport },
+): UnpackJob {
+  const [blobPath, targetDir] = [join(folder, 'blob'), join(folder, threads)];
+  writeFileSync(blobPath, layer);
+  mkdirSync(targetDir);
+  const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+  const entriesFile = join(folder, `${threads}.entries`);
+  return {
+    blobPath,
+    mediaType,
+    diffId,
+    targetDir,
+    entriesFile,
+    overlay: support,
+    limits,
+    inTwoThreads: threads === 'two',
+  };
+}
+
+/** `record`: what is in the layer, undefined if it was refused. */
+async function outcomeOf(pool: UnpackPool, job: UnpackJob): Promise<{ record?: string; problems: string[] }> {
+  try {
+    await pool.unpack(job);
+  } catch (error) {
+    const isClean = error instanceof LadingError && !unclean.has(error.code);
+    return { problems: isClean ? [] : [`not a clean error: ${(error as Error).stack}`] };
+  }
+  const problems: string[] = [];
+  for await (const { path, problem } of verifyLayer(job.targetDir, job.entriesFile, { content: true })) {
+    problems.push(`${JSON.stringify(path)}: ${problem}`);
+  }
+  return { record: readFileSync(job.entriesFile, 'latin1'), problems };
+}
+
+/** The corpus as blobs, and as archives where they can be decompressed. */
+function readSeeds(folder: string): { blob: Buffer; tar: Buffer }[] {
+  return readdirSync(folder)
+    .sort()
+    .map((name) => readFileSync(join(folder, name)))
+    .filter((blob) => blob.byteLength <= maxSeedBytes)
+    .flatMap((blob) => {
+      const tar = decompressed(blob);
+      return tar.byteLength <= maxSeedBytes ? [{ blob, tar }] : [];
+    });
+}
+
+function decompressed(blob: Buffer): Buffer {
+  const options = { maxOutputLength: 4 * maxSeedBytes };
+  try {
+    if (blob[0] === 0x1f) return gunzipSync(blob, options);
+    if (blob[0] === 0x28) return zstdDecompressSync(blob, options);
+  } catch {
+    // It is broken on purpose.
+  }
+  return blob;
+}
