@@ -1,7 +1,7 @@
-import type { ContainerConfig, Image, KeyValue, PodSandboxConfig } from '../cri/messages.ts';
+import type { ContainerConfig, Image, ImageSpec, KeyValue, Mount, PodSandboxConfig } from '../cri/messages.ts';
 import { securityContextFor } from './container-security.ts';
 import { expandVariables } from './expand.ts';
-import type { Pod, PodContainer } from './pod.ts';
+import type { ImageMount, Pod, PodContainer } from './pod.ts';
 
 /** Labels by which tools that speak CRI find a pod's parts. */
 const podLabels = ({ metadata }: Pod) => ({
@@ -32,12 +32,23 @@ export function containerLogPath(name: string, attempt: number): string {
  * The container of one start: variables expanded, the user settled.
  * @param imageRef id of the image that the policy decided on
  * @param image what the runtime says about it
+ * @param imageVolumes images by name of the volume
  * @throws Error when the security settings forbid the image's user
  */
 export function containerConfig(
   pod: Pod,
   container: PodContainer,
-  { attempt, imageRef, image }: { attempt: number; imageRef: string; image: Image | undefined },
+  {
+    attempt,
+    imageRef,
+    image,
+    imageVolumes,
+  }: {
+    attempt: number;
+    imageRef: string;
+    image: Image | undefined;
+    imageVolumes: ReadonlyMap<string, ImageSpec> | undefined;
+  },
 ): ContainerConfig {
   const env = expandEnv(container.env);
   const expand = (text: string) => expandVariables(text, env);
@@ -48,7 +59,7 @@ export function containerConfig(
     args: container.args.map(expand),
     workingDir: container.workingDir,
     envs: [...env].map(([key, value]) => ({ key, value })),
-    mounts: [],
+    mounts: container.imageMounts.flatMap((mount) => imageMount(mount, imageVolumes?.get(mount.volume))),
     logPath: containerLogPath(container.name, attempt),
     labels: { 'io.kubernetes.container.name': container.name, ...podLabels(pod) },
     annotations: {
@@ -57,6 +68,10 @@ export function containerConfig(
     },
     linux: { securityContext: securityContextFor(pod, container, image) },
   };
+}
+
+function imageMount({ mountPath, subPath }: ImageMount, image: ImageSpec | undefined): Mount[] {
+  return image ? [{ containerPath: mountPath, hostPath: '', readonly: true, image, imageSubPath: subPath }] : [];
 }
 
 /** Each value sees the variables before it; of equal names the last value holds. */

@@ -9,6 +9,7 @@ import { containerConfig, containerLogPath } from './container-config.ts';
 import type { ContainerRecord } from './container-record.ts';
 import { containerFieldPath, type EventRecorder } from './events.ts';
 import type { ImageEvaluation, ImageManager } from './image-manager.ts';
+import { containerImageVolumes, type ImageVolumePull } from './image-volumes.ts';
 import type { Pod } from './pod.ts';
 
 /** One evaluation of a pull policy: what was decided for one start of one container, and why. */
@@ -52,14 +53,20 @@ export interface SandboxRef {
 }
 
 /**
- * One start of one container, in the kubelet's order: pull policy, configuration, creation, start; with its events.
+ * One start of one container, in the kubelet's order: image volumes, pull policy, configuration, creation, start; with its events.
  * @returns whether it runs; if not, the record says why it waits
  * @throws the signal's reason when the pod is stopped meanwhile
  * @see pull-policy.md 3
  */
 export async function startContainer(
   deps: StarterDependencies,
-  start: { pod: Pod; record: ContainerRecord; sandbox: SandboxRef; signal: AbortSignal },
+  start: {
+    pod: Pod;
+    record: ContainerRecord;
+    sandbox: SandboxRef;
+    imageVolumes: ReadonlyMap<string, ImageVolumePull>;
+    signal: AbortSignal;
+  },
 ): Promise<boolean> {
   const { pod, record, sandbox, signal } = start;
   const { container } = record;
@@ -70,6 +77,13 @@ export async function startContainer(
     record.waiting = { reason, message };
     return false;
   };
+
+  const mounted = container.imageMounts.map(({ volume }) => volume);
+  const images = containerImageVolumes(start.imageVolumes, mounted);
+  if ('failures' in images) {
+    for (const { error, message } of images.failures) failed(error, message, { detail: error });
+    return false;
+  }
 
   const evaluation = await deps.imageManager.ensureImageExists(pod, {
     image: container.image,
@@ -91,7 +105,7 @@ export async function startContainer(
   try {
     // By id, where the kubelet asks by the text of the pod: a tag that moves meanwhile must not give another image's user.
     const image = await deps.images.imageStatus({ image: imageRef });
-    config = containerConfig(pod, container, { attempt, imageRef, image });
+    config = containerConfig(pod, container, { attempt, imageRef, image, imageVolumes: images.volumes });
     await mkdir(dirname(join(sandbox.config.logDirectory, config.logPath)), { recursive: true });
   } catch (error) {
     return failed('CreateContainerConfigError', errorMessage(error), { hint: errorHint(error) });

@@ -1,13 +1,6 @@
 import type { ImageSpec } from '../cri/messages.ts';
-import type { ImageEvaluation, ImageManager, ImageRequest } from './image-manager.ts';
-import type { Pod } from './pod.ts';
-
-/** A volume of a pod that is an image. */
-export interface ImageVolume {
-  readonly name: string;
-  readonly reference: string;
-  readonly pullPolicy: string;
-}
+import type { ImageManager, ImageRequest } from './image-manager.ts';
+import type { ImageVolume, Pod } from './pod.ts';
 
 /** What became of an image volume in one sync: the image to mount, or why there is none. */
 export type ImageVolumePull = { readonly image: ImageSpec } | { readonly error: string; readonly message: string };
@@ -22,21 +15,17 @@ export async function pullImageVolumes(
   imageManager: ImageManager,
   pod: Pod,
   volumes: readonly ImageVolume[],
-  request: Pick<ImageRequest, 'sandboxConfig' | 'signal'> & {
-    readonly onEvaluation?: (volume: ImageVolume, evaluation: ImageEvaluation) => void;
-  } = {},
+  request: Pick<ImageRequest, 'sandboxConfig' | 'signal'> = {},
 ): Promise<Map<string, ImageVolumePull>> {
-  const { onEvaluation, ...common } = request;
   const pulls = new Map<string, ImageVolumePull>();
   for (const volume of volumes) {
     const { name, reference, pullPolicy } = volume;
     const evaluation = await imageManager.ensureImageExists(pod, {
-      ...common,
+      ...request,
       image: reference,
       policy: pullPolicy,
       fieldPath: undefined,
     });
-    onEvaluation?.(volume, evaluation);
     const { error, message, imageRef = '' } = evaluation;
     pulls.set(
       name,

@@ -27,14 +27,13 @@ export {
 export {
   type ContainerImageVolumes,
   containerImageVolumes,
-  type ImageVolume,
   type ImageVolumePull,
   pullImageVolumes,
 } from './image-volumes.ts';
 export { parseKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
-export type { ContainerSecurity, Pod, PodContainer, PodSpec } from './pod.ts';
+export type { ContainerSecurity, ImageMount, ImageVolume, Pod, PodContainer, PodSpec } from './pod.ts';
 export type { PodCredential, PodCredentialSource } from './pod-credentials.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';

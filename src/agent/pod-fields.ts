@@ -10,12 +10,16 @@ type Treatment = 'used' | Ignored | Refused;
 interface Ignored {
   /** What holds instead; empty when nothing needs to be said. */
   readonly ignored: string;
+  /** The values that are not acted on; without it all but the empty ones. */
+  readonly when?: (value: Json) => boolean;
 }
 interface Refused {
   readonly refused: string;
   /** The values that are refused; without it all but the empty ones. */
   readonly when?: (value: Json) => boolean;
 }
+
+type Volume = { readonly image?: Json };
 
 const ignored: Ignored = { ignored: '' };
 const notYet = (what: string): Refused => ({ refused: `Lading does not ${what} yet` });
@@ -71,8 +75,8 @@ export const treatments: Readonly<Record<string, Readonly<Record<string, Treatme
     terminationGracePeriodSeconds: 'used',
     tolerations: ignored,
     topologySpreadConstraints: ignored,
-    // Refused where a container mounts one.
-    volumes: ignored,
+    // Images are mounted; others are refused where a container mounts them.
+    volumes: { ignored: '', when: (value) => (value as Volume[]).some(({ image }) => !image) },
   },
   V1PodOS: { name: exceptFor(['linux'], 'run containers of other systems than Linux') },
   V1PodSecurityContext: {
@@ -118,17 +122,14 @@ export const treatments: Readonly<Record<string, Readonly<Record<string, Treatme
     workingDir: 'used',
   },
   V1VolumeMount: {
-    mountPath: {
-      ...notYet('mount volumes'),
-      // The token of the API server, mounted into every pod that was exported from a cluster; there is no API to use it with.
-      when: (value) => value !== '/var/run/secrets/kubernetes.io/serviceaccount',
-    },
+    // Refused for volumes that are no images, in the pod's template.
+    mountPath: 'used',
     mountPropagation: ignored,
     name: 'used',
     readOnly: 'used',
     recursiveReadOnly: ignored,
-    subPath: ignored,
-    subPathExpr: ignored,
+    subPath: 'used',
+    subPathExpr: notYet('expand variables in paths of volumes'),
   },
   V1ContainerRestartRule: {
     action: exceptFor(['Restart'], 'restart all containers of a pod together'),
@@ -180,7 +181,7 @@ export function inspectFields(decoder: StrictDecoder, spec: { [name: string]: Js
       else if ('refused' in treatment) {
         if (treatment.when ? treatment.when(child) : !isEmpty(child))
           decoder.report(childPath, treatment.refused, 'unsupported');
-      } else if (!isEmpty(child)) {
+      } else if (treatment.when ? treatment.when(child) : !isEmpty(child)) {
         const relative = childPath.slice(path.length + 1);
         found.push(treatment.ignored === '' ? relative : `${relative} (${treatment.ignored})`);
       }

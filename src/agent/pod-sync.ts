@@ -11,6 +11,7 @@ import { type ContainerRecord, containerFacts, isRunning, newRecord } from './co
 import { type SandboxRef, type StarterDependencies, startContainer } from './container-starter.ts';
 import { criErrorText } from './cri-error-text.ts';
 import { containerFieldPath, type EventText } from './events.ts';
+import { type ImageVolumePull, pullImageVolumes } from './image-volumes.ts';
 import type { ContainerKind, Pod } from './pod.ts';
 import { type PodActions, podActions, type SandboxFacts } from './pod-actions.ts';
 import type { PodLogs } from './pod-logs.ts';
@@ -58,6 +59,8 @@ export class PodSync {
   readonly #logDirectory: string;
   /** Oldest first; the last one is where containers are started. */
   #sandboxes: readonly SandboxRef[] = [];
+  /** What the last sync made of them, by name. */
+  #imageVolumes: ReadonlyMap<string, ImageVolumePull> = new Map();
   /** Sandboxes that had containers when they were last listed. */
   #occupied: ReadonlySet<string> = new Set();
 
@@ -95,6 +98,7 @@ export class PodSync {
     const prepared = (await this.#prepareSandbox(actions)) && (await this.#killUnwanted(actions));
     if (!prepared) return { done: false, failed: true, retryAtMs: undefined };
     const { initContainersToStart, containersToStart } = actions;
+    if (actions.createSandbox || !actions.killPod) await this.#pullImageVolumes(signal);
     const outcome = await this.#startAll('initContainers', initContainersToStart, signal);
     if (!outcome.stopped) {
       const { failed, retryAtMs } = await this.#startAll('containers', containersToStart, signal);
@@ -200,6 +204,16 @@ export class PodSync {
     }
   }
 
+  /** At every sync, also when no container is to be started. */
+  async #pullImageVolumes(signal: AbortSignal): Promise<void> {
+    const sandboxConfig = this.#sandboxes.at(-1)!.config;
+    const { imageVolumes } = this.#pod.spec;
+    this.#imageVolumes = await pullImageVolumes(this.#deps.imageManager, this.#pod, imageVolumes, {
+      sandboxConfig,
+      signal,
+    });
+  }
+
   /** Stops containers that must not go on; false when that failed. */
   async #killUnwanted({ killPod, containersToKill }: PodActions): Promise<boolean> {
     if (killPod) return true;
@@ -235,7 +249,16 @@ export class PodSync {
   #start(record: ContainerRecord, signal: AbortSignal): Promise<boolean> {
     const onLog = (id: string, container: string, path: string) => this.#logs.follow(id, container, path);
     const sandbox = this.#sandboxes.at(-1)!;
-    return startContainer({ ...this.#deps, onLog }, { pod: this.#pod, record, sandbox, signal });
+    return startContainer(
+      { ...this.#deps, onLog },
+      {
+        pod: this.#pod,
+        record,
+        sandbox,
+        imageVolumes: this.#imageVolumes,
+        signal,
+      },
+    );
   }
 
   /** When the delay before the container's next start ends; undefined when it may start now. */

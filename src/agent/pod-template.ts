@@ -4,10 +4,11 @@ import type { V1Container } from '@kubernetes/client-node/dist/gen/models/V1Cont
 import type { V1EnvVar } from '@kubernetes/client-node/dist/gen/models/V1EnvVar.js';
 import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1ObjectMeta.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
+import type { V1Volume } from '@kubernetes/client-node/dist/gen/models/V1Volume.js';
 import type { KeyValue } from '../cri/messages.ts';
 import { defaultPullPolicy, type PullPolicy, type RestartPolicy, type RestartRule } from '../policy/index.ts';
 import { containerSecurity } from './container-security.ts';
-import type { Pod, PodContainer } from './pod.ts';
+import type { ImageMount, ImageVolume, Pod, PodContainer } from './pod.ts';
 import type { StrictDecoder } from './strict-decode.ts';
 
 /** Labels and annotations of the pod and its validated spec. */
@@ -37,7 +38,7 @@ export function buildPod(
       const env = (container.env ?? []).map((variable, at) =>
         resolveVariable(decoder, variable, `${path}.${list}[${index}].env[${at}]`, fieldValue),
       );
-      return buildContainer(container, env, spec);
+      return buildContainer(container, env, spec, imageMounts(decoder, container, spec, `${path}.${list}[${index}]`));
     });
   return {
     metadata: pod,
@@ -52,12 +53,18 @@ export function buildPod(
       },
       initContainers: containers('initContainers'),
       containers: containers('containers'),
+      imageVolumes: (spec.volumes ?? []).flatMap(imageVolume),
     },
     source,
   };
 }
 
-function buildContainer(container: V1Container, env: readonly KeyValue[], spec: V1PodSpec): PodContainer {
+function buildContainer(
+  container: V1Container,
+  env: readonly KeyValue[],
+  spec: V1PodSpec,
+  imageMounts: readonly ImageMount[],
+): PodContainer {
   const image = container.image ?? '';
   const { policy, origin } = defaultPullPolicy(image, container.imagePullPolicy);
   return {
@@ -74,8 +81,30 @@ function buildContainer(container: V1Container, env: readonly KeyValue[], spec: 
       ({ action, exitCodes }) =>
         ({ action, operator: exitCodes?.operator, values: exitCodes?.values ?? [] }) as RestartRule,
     ),
+    imageMounts,
     security: containerSecurity(spec.securityContext, container.securityContext),
   };
+}
+
+function imageVolume({ name, image }: V1Volume): ImageVolume[] {
+  if (!image) return [];
+  const reference = image.reference ?? '';
+  return [{ name, reference, pullPolicy: defaultPullPolicy(reference, image.pullPolicy).policy as PullPolicy }];
+}
+
+/** The token of the API server, mounted into every pod that was exported from a cluster; there is no API to use it with. */
+const tokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+function imageMounts(decoder: StrictDecoder, container: V1Container, spec: V1PodSpec, path: string): ImageMount[] {
+  return (container.volumeMounts ?? []).flatMap(({ name, mountPath, subPath = '' }, index) => {
+    const volume = (spec.volumes ?? []).find((candidate) => candidate.name === name);
+    if (volume?.image) return [{ volume: name, mountPath, subPath }];
+    if (mountPath !== tokenPath) {
+      const place = `${path}.volumeMounts[${index}].mountPath`;
+      decoder.report(place, 'Lading does not mount volumes yet, except images', 'unsupported');
+    }
+    return [];
+  });
 }
 
 function resolveVariable(

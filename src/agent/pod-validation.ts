@@ -1,7 +1,7 @@
 import type { V1Container } from '@kubernetes/client-node/dist/gen/models/V1Container.js';
 import type { V1EnvVar } from '@kubernetes/client-node/dist/gen/models/V1EnvVar.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
-import { validateContainerImage, validatePullPolicy } from '../policy/index.ts';
+import { validateContainerImage, validateImageVolume, validatePullPolicy } from '../policy/index.ts';
 import type { StrictDecoder } from './strict-decode.ts';
 import { joinPath } from './strict-decode.ts';
 
@@ -56,6 +56,17 @@ export function validatePodSpec(
   validateSeccomp(decoder, spec.securityContext?.seccompProfile?.type, securityPath);
 
   if ((spec.containers ?? []).length === 0) decoder.report(joinPath(path, 'containers'), 'Required value');
+  (spec.volumes ?? []).forEach(({ image }, index) => {
+    if (!image) return;
+    const source = {
+      reference: image.reference ?? '',
+      pullPolicy: image.pullPolicy || 'IfNotPresent',
+      insidePod: true,
+    };
+    for (const { field, text } of validateImageVolume(source)) {
+      decoder.report(`${joinPath(path, 'volumes')}[${index}].${field}`, text);
+    }
+  });
   const names = new Set<string>();
   for (const list of ['initContainers', 'containers'] as const) {
     (spec[list] ?? []).forEach((container, index) => {
@@ -82,6 +93,13 @@ function validateContainer(decoder: StrictDecoder, container: V1Container, path:
     validateVariable(decoder, variable, `${path}.env[${index}]`);
   });
 
+  (container.volumeMounts ?? []).forEach(({ mountPath, subPath = '' }, index) => {
+    const mountPlace = `${path}.volumeMounts[${index}]`;
+    if (!mountPath) decoder.report(`${mountPlace}.mountPath`, 'Required value');
+    if (subPath.startsWith('/')) decoder.report(`${mountPlace}.subPath`, invalid(subPath, 'must be a relative path'));
+    if (subPath.split('/').includes('..'))
+      decoder.report(`${mountPlace}.subPath`, invalid(subPath, "must not contain '..'"));
+  });
   const rules = container.restartPolicyRules ?? [];
   if (container.restartPolicy && !restartPolicies.includes(container.restartPolicy))
     decoder.report(`${path}.restartPolicy`, unsupported(container.restartPolicy, restartPolicies));

@@ -27,6 +27,24 @@ export interface PodSpec {
   /** In the order in which they run; those with the restart policy `Always`, sidecars, go on beside the others. */
   readonly initContainers: readonly PodContainer[];
   readonly containers: readonly PodContainer[];
+  /** Volumes that are images, in the order of the pod. */
+  readonly imageVolumes: readonly ImageVolume[];
+}
+
+export interface ImageVolume {
+  readonly name: string;
+  /** As written. */
+  readonly reference: string;
+  readonly pullPolicy: PullPolicy;
+}
+
+/** Where a container sees an image volume. */
+export interface ImageMount {
+  /** Name of the volume. */
+  readonly volume: string;
+  readonly mountPath: string;
+  /** A path in the image; empty for all of it. */
+  readonly subPath: string;
 }
 
 /** The list of a pod's specification that a container stands in. */
@@ -48,6 +66,7 @@ export interface PodContainer {
   /** The container's own, which goes before the pod's. */
   readonly restartPolicy: RestartPolicy | undefined;
   readonly restartPolicyRules: readonly RestartRule[];
+  readonly imageMounts: readonly ImageMount[];
   readonly security: ContainerSecurity;
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { mountOverlay, unmount } from '../lib/overlay.ts';
 import type { Digest } from '../oci/index.ts';
 import { copyRootfs, type PullDependencies, rootfsOf } from '../pull/index.ts';
+import { unmountImages } from './image-mounts.ts';
 
 /** @returns the directory that holds the root file system, below `containerDir` */
 export async function mountRootfs(deps: PullDependencies, imageId: Digest, containerDir: string): Promise<string> {
@@ -23,8 +24,9 @@ export async function mountRootfs(deps: PullDependencies, imageId: Digest, conta
   return rootfs;
 }
 
-/** Unmounts what `mountRootfs` made, if it is there, and removes everything below `containerDir`. */
+/** Unmounts what `mountRootfs` and `mountImage` made, if it is there, and removes everything below `containerDir`. */
 export async function removeRootfs(containerDir: string): Promise<void> {
+  await unmountImages(containerDir);
   unmount(rootfsPath(containerDir));
   await rm(containerDir, { recursive: true, force: true });
 }

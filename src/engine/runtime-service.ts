@@ -7,10 +7,16 @@ import * as cri from '../cri/index.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseImageConfig } from '../oci/index.ts';
 import type { PullDependencies } from '../pull/index.ts';
-import { type ContainerRuntime, defaultMaskedPaths, defaultReadonlyPaths } from '../runtime/index.ts';
+import {
+  type ContainerRuntime,
+  defaultMaskedPaths,
+  defaultReadonlyPaths,
+  type RuntimeMount,
+} from '../runtime/index.ts';
 import { type ContainerRecord, newId, nowNanoseconds, statusOf } from './container.ts';
 import { containerProcess } from './container-process.ts';
 import { findImage, namesOfImage } from './image-lookup.ts';
+import { mountedImages, mountImage } from './image-mounts.ts';
 import { recoverContainers, writeOwner } from './recovery.ts';
 import { mountRootfs, removeRootfs } from './rootfs.ts';
 
@@ -124,11 +130,12 @@ export class EngineRuntimeService implements cri.RuntimeService {
     }
     const id = newId();
     const directory = join(store.root, 'containers', id);
-    const lease = store.leases.acquire({ images: [image.id] });
+    const lease = store.leases.acquire({ images: [image.id, ...mountedImages(this.#deps, config.mounts)] });
     try {
       await mkdir(directory, { recursive: true });
       await writeOwner(directory);
       const rootfs = await mountRootfs(this.#deps, image.id, directory);
+      const mounts = await Promise.all(config.mounts.map((mount, index) => this.#mountOf(mount, directory, index)));
       const imageConfig = parseImageConfig(await store.blobs.read(image.id, { maxBytes: maxConfigBytes }));
       const security = config.linux.securityContext;
       const logPath = config.logPath ? join(sandboxConfig.logDirectory, config.logPath) : '';
@@ -150,7 +157,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
           rootfs,
           process: containerProcess(config, imageConfig, rootfs, hostnameOf(sandboxConfig)),
           hostname: hostnameOf(sandboxConfig),
-          mounts: [...sandboxMounts(sandbox.directory, config.mounts), ...config.mounts.map(bindMount)],
+          mounts: [...sandboxMounts(sandbox.directory, config.mounts), ...mounts],
           readonlyRootfs: security?.readonlyRootfs ?? false,
           maskedPaths: security?.maskedPaths ?? defaultMaskedPaths,
           readonlyPaths: security?.readonlyPaths ?? defaultReadonlyPaths,
@@ -297,6 +304,13 @@ export class EngineRuntimeService implements cri.RuntimeService {
     return container;
   }
 
+  async #mountOf(mount: cri.Mount, containerDir: string, index: number): Promise<RuntimeMount> {
+    const { image, hostPath, containerPath: destination } = mount;
+    if (!image) return { source: hostPath, destination, readonly: mount.readonly };
+    const source = await mountImage(this.#deps, { ...mount, image }, { containerDir, index });
+    return { source, destination, readonly: true };
+  }
+
   #refuseDuplicate(podSandboxId: string, { name, attempt }: cri.ContainerMetadata): void {
     const same = this.#containersOf(podSandboxId).find(
       ({ config: { metadata } }) => metadata.name === name && metadata.attempt === attempt,
@@ -320,10 +334,6 @@ function sandboxMounts(sandboxDirectory: string, mounts: readonly cri.Mount[]) {
 /** A pod that asks for none uses the node's network, and has the node's name. */
 function hostnameOf({ hostname }: cri.PodSandboxConfig): string {
   return (hostname || nodeHostname()).slice(0, maxHostnameBytes);
-}
-
-function bindMount(mount: cri.Mount) {
-  return { source: mount.hostPath, destination: mount.containerPath, readonly: mount.readonly };
 }
 
 function stopSignal(text: string | undefined): NodeJS.Signals {

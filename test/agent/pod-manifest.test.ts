@@ -538,7 +538,7 @@ describe('what Lading does not do', () => {
   test.each([
     [
       'volumeMounts: [{name: v, mountPath: /data}]',
-      'spec.containers[0].volumeMounts[0].mountPath: Lading does not mount volumes yet',
+      'spec.containers[0].volumeMounts[0].mountPath: Lading does not mount volumes yet, except images',
     ],
     [
       'envFrom: [{configMapRef: {name: a}}]',
