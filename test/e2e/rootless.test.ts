@@ -119,10 +119,7 @@ function describeUser(
     async function start(runtime: RuntimeChoice): Promise<RunningLading> {
       const stdin = manifestText(pod('web', [shell('main', image.name, untilTold)]));
       const running = new RunningLading(['run', '--runtime', runtime, '-'], { ...user.process, stdin });
-      onTestFinished(async () => {
-        running.child.kill('SIGKILL');
-        await running.ended;
-      });
+      onTestFinished(() => running.end());
       await running.prints('ready');
       return running;
     }

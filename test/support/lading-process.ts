@@ -87,6 +87,15 @@ export class RunningLading {
     throw new Error(`lading ended before it printed ${JSON.stringify(wanted)}:\n${this.stdout}\n${this.stderr}`);
   }
 
+  /** After a test that may have failed: has it stop its containers without waiting for them, if it still runs. */
+  async end(): Promise<void> {
+    const interrupting = setInterval(() => this.child.kill('SIGINT'), 100);
+    const killing = setTimeout(() => this.child.kill('SIGKILL'), endTimeoutMs);
+    await this.ended;
+    clearInterval(interrupting);
+    clearTimeout(killing);
+  }
+
   /** Ctrl-C: a terminal sends SIGINT to the whole process group. */
   interrupt(): void {
     process.kill(-this.child.pid!, 'SIGINT');
@@ -94,6 +103,7 @@ export class RunningLading {
 }
 
 const pollMs = 10;
+const endTimeoutMs = 10_000;
 const killWithUs = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of killWithUs) child.kill('SIGKILL');

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { expect } from 'vitest';
@@ -11,7 +12,8 @@ import { manifestText, pod } from '../../support/manifest.ts';
 import { startStuckRegistry } from '../../support/stuck-registry.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
-const interruptedAfterBytes = 100_000;
+/** Several times what a pull keeps in memory before it writes. */
+const interruptedAfterBytes = 8_000_000;
 
 /** Where an image of the node lies on its disk. */
 export interface ImageFiles {
@@ -63,13 +65,13 @@ export class Stage {
 
   /** The pull is killed when it has all of the image but the end of its uppermost layer. */
   async interruptedPull(root: string, name: string, version: string): Promise<PushedImage> {
-    const noise = Buffer.from(Array.from({ length: 3 * interruptedAfterBytes }, () => Math.random() * 256));
-    const image = await this.push(name, version, { files: { noise } });
-    const { digest } = image.layers.at(-1)!;
-    const stuck = await startStuckRegistry(this.registry, { digest, bytes: interruptedAfterBytes });
+    const image = await this.push(name, version, { files: { noise: randomBytes(2 * interruptedAfterBytes) } });
+    const [base, top] = image.layers.map((layer) => layer.digest);
+    const stuck = await startStuckRegistry(this.registry, { digest: top!, bytes: interruptedAfterBytes });
     const running = new RunningLading(['--root', root, 'pull', `${stuck.address}/${name}`]);
     try {
-      const isStuck = () => ingestBytes(root, digest) > 0 && readdirSync(path.join(root, 'layers')).length === 1;
+      const baseBlob = path.join(root, 'blobs', 'sha256', digestHex(base!));
+      const isStuck = () => ingestBytes(root, top!) > 0 && existsSync(baseBlob);
       await expect.poll(isStuck, { timeout: 20_000 }).toBe(true);
     } finally {
       running.child.kill('SIGKILL');
