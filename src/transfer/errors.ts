@@ -4,7 +4,7 @@ import { LadingError } from '../lib/errors.ts';
 export function invalid(place: string, problem: string, cause?: unknown): LadingError {
   return new LadingError('ERR_LADING_ARCHIVE_INVALID', `${place} cannot be used: ${problem}`, {
     cause,
-    hint: 'Lading reads OCI layouts and what `docker save`, `podman save` and `skopeo copy` write. Write it again.',
+    hint: 'Lading reads OCI layouts and what `docker save`, `podman save` and `skopeo copy` write. If it is one of these, it is damaged: write it again.',
   });
 }
 

@@ -1,5 +1,5 @@
 import { LadingError } from '../lib/errors.ts';
-import { type Platform, parseManifest, parseReference } from '../oci/index.ts';
+import { type Digest, type Platform, parseManifest, parseReference } from '../oci/index.ts';
 import { executePull, type PullDependencies, type PullProgress, type PullSource, planPull } from '../pull/index.ts';
 import type { ImageSource, TransferOptions } from './places.ts';
 import { collect, verifiedBytes } from './verified.ts';
@@ -12,8 +12,9 @@ export interface LoadOptions extends TransferOptions {
 
 export interface LoadResult {
   readonly name: string;
-  readonly imageId: string;
-  readonly digest: string;
+  readonly imageId: Digest;
+  /** What the name means now: of an index or a manifest. */
+  readonly digest: Digest;
   /** One sentence each. */
   readonly warnings: readonly string[];
 }

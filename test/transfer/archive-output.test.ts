@@ -4,7 +4,7 @@ import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { fileOutput } from '../../src/transfer/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -31,6 +31,7 @@ test('a pipe is written to and stays a pipe', async () => {
   const pipe = path.join(await temporaryFolder(), 'pipe');
   execFileSync('mkfifo', [pipe]);
   const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'] });
+  onTestFinished(() => void reader.kill());
   const output = await fileOutput(pipe);
   await output.write(Buffer.from('content'));
   await output.commit();

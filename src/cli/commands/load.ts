@@ -66,7 +66,7 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
       await archive.close();
     }
   } finally {
-    process.stdin.destroy();
+    if (input === '-') process.stdin.destroy();
     await unpack.close();
     store.close();
   }
