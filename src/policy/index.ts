@@ -11,6 +11,25 @@ export {
   validateAlwaysPull,
 } from './admission.ts';
 export { Backoff, type BackoffOptions, imagePullBackOff, imagePullKey } from './backoff.ts';
+export { credentialHash } from './credentials/credential-hash.ts';
+export {
+  DecodingError,
+  type DockerConfigEntries,
+  type DockerConfigEntry,
+  type DockerConfigForm,
+  decodeAuth,
+  decodeDockerConfig,
+  decodeEntry,
+} from './credentials/docker-config.ts';
+export {
+  type CredentialOwner,
+  isDefaultRegistry,
+  Keyring,
+  lookUpAll,
+  type OfferedCredential,
+} from './credentials/keyring.ts';
+export { keyringOfSecrets, type PullSecret } from './credentials/pull-secrets.ts';
+export { registryPatternMatches } from './credentials/registry-pattern.ts';
 export {
   decidePull,
   looksAtNode,
