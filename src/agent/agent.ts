@@ -36,7 +36,7 @@ export interface AgentOptions extends AgentListeners {
   readonly clock?: Clock;
   /** By default the kubelet's: one pull at a time, 5 a second with bursts of 10. */
   readonly config?: KubeletConfig;
-  /** The credentials of pods; by default they have none, and the runtime uses those it knows itself. */
+  /** The credentials of pods; by default those of their pull secrets. Without any the runtime uses those it knows itself. */
   readonly credentials?: PodCredentialSource;
   /**
    * Directory for the records of whose credentials gave access to which images (`image_manager/` below it), so that no pod

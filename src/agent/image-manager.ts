@@ -24,7 +24,13 @@ import { CachedImages } from './cached-images.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
 import type { Pod } from './pod.ts';
-import { grantedBy, type PodCredential, type PodCredentialSource, trackedCredentials } from './pod-credentials.ts';
+import {
+  credentialsOfPullSecrets,
+  grantedBy,
+  type PodCredential,
+  type PodCredentialSource,
+  trackedCredentials,
+} from './pod-credentials.ts';
 import type { PullTracker } from './pull-tracker.ts';
 import { type PulledImage, Puller, type PullerOptions } from './puller.ts';
 
@@ -74,7 +80,7 @@ export type PullTracking = Pick<PullTracker, 'mustAttemptPull' | 'recordIntent' 
 
 export interface ImageManagerOptions extends PullerOptions {
   readonly backOff?: { readonly initialMs: number; readonly maxMs: number };
-  /** The credentials of pods; by default they have none, and the runtime uses those it knows itself. */
+  /** The credentials of pods; by default those of their pull secrets. Without any the runtime uses those it knows itself. */
   readonly credentials?: PodCredentialSource;
   /**
    * Whose credentials gave access to the images that are there. Without it every pod may use every image of the node, as
@@ -106,7 +112,7 @@ export class ImageManager {
     { images, clock, events }: { images: ImageService; clock: Clock; events: EventRecorder },
     {
       backOff = imagePullBackOff,
-      credentials = async () => [],
+      credentials = credentialsOfPullSecrets,
       tracking,
       whenUnreachable,
       ...puller

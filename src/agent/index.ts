@@ -34,7 +34,7 @@ export { parseKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, ImageMount, ImageVolume, Pod, PodContainer, PodSpec } from './pod.ts';
-export type { PodCredential, PodCredentialSource } from './pod-credentials.ts';
+export { credentialsOfPullSecrets, type PodCredential, type PodCredentialSource } from './pod-credentials.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
 export type { PodContainerStatus, PodStatus, TerminatedState } from './pod-status.ts';

@@ -1,9 +1,11 @@
 import type { AuthConfig } from '../cri/messages.ts';
-import type {
-  ImagePullCredentials,
-  ImagePullSecret,
-  ImagePullServiceAccount,
-  TrackedPodCredentials,
+import {
+  type ImagePullCredentials,
+  type ImagePullSecret,
+  type ImagePullServiceAccount,
+  keyringOfSecrets,
+  type OfferedCredential,
+  type TrackedPodCredentials,
 } from '../policy/index.ts';
 import type { Pod } from './pod.ts';
 
@@ -20,6 +22,16 @@ export interface PodCredential {
  * @see pull-policy.md 8.1
  */
 export type PodCredentialSource = (pod: Pod, repository: string) => Promise<readonly PodCredential[]>;
+
+/** The credentials of a pod's pull secrets. @throws DecodingError for a secret that cannot be read */
+export const credentialsOfPullSecrets: PodCredentialSource = async ({ pullSecrets }, repository) =>
+  keyringOfSecrets(pullSecrets).lookUp(repository).map(podCredential);
+
+function podCredential({ username, password, owner, hash }: OfferedCredential): PodCredential {
+  const auth = { username, password };
+  if (!owner) return { auth };
+  return { auth, source: 'secret' in owner ? { secret: { ...owner.secret, credentialHash: hash } } : owner };
+}
 
 /** The part of a pod's credentials that pull records can recognise. */
 export function trackedCredentials(credentials: readonly PodCredential[]): TrackedPodCredentials {

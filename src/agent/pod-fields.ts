@@ -49,7 +49,7 @@ export const treatments: Readonly<Record<string, Readonly<Record<string, Treatme
     hostUsers: { refused: 'Lading does not give pods a user namespace yet', when: (value) => value === false },
     hostname: 'used',
     hostnameOverride: 'used',
-    imagePullSecrets: { ignored: "credentials come from the node's docker configuration" },
+    imagePullSecrets: 'used',
     initContainers: 'used',
     nodeName: 'used',
     nodeSelector: ignored,
@@ -78,6 +78,7 @@ export const treatments: Readonly<Record<string, Readonly<Record<string, Treatme
     // Images are mounted; others are refused where a container mounts them.
     volumes: { ignored: '', when: (value) => (value as Volume[]).some(({ image }) => !image) },
   },
+  V1LocalObjectReference: { name: 'used' },
   V1PodOS: { name: exceptFor(['linux'], 'run containers of other systems than Linux') },
   V1PodSecurityContext: {
     appArmorProfile: 'used',

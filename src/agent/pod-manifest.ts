@@ -1,5 +1,6 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1ObjectMeta.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
+import type { V1Secret } from '@kubernetes/client-node/dist/gen/models/V1Secret.js';
 import { isScalar, LineCounter, type Node, parseAllDocuments } from 'yaml';
 import { LadingError } from '../lib/errors.ts';
 import { unreachableAnnotationErrors } from '../policy/index.ts';
@@ -15,6 +16,7 @@ import {
   restartPolicies,
   validatePodSpec,
 } from './pod-validation.ts';
+import { FilePullSecret, isPullSecretType } from './pull-secret.ts';
 import { type Json, joinPath, StrictDecoder } from './strict-decode.ts';
 
 type JsonObject = { [name: string]: Json };
@@ -117,7 +119,8 @@ export function parsePodManifests(text: string, options: ManifestOptions): Pod[]
     problems.push(...decoder.problems);
   }
   if (problems.length > 0) throw new PodManifestError(options.file, problems);
-  const [first, ...others] = file.pods;
+  const pods = file.podsWithSecrets();
+  const [first, ...others] = pods;
   if (!first) {
     const why = [...file.withoutPods, ...file.passedOver.map((object) => `${object} runs nothing`)];
     const reasons = why.length > 0 ? `: ${why.join(', ')}` : '';
@@ -125,7 +128,7 @@ export function parsePodManifests(text: string, options: ManifestOptions): Pod[]
       hint: `Give it at least one of ${supported}.`,
     });
   }
-  if (file.passedOver.length === 0) return file.pods;
+  if (file.passedOver.length === 0) return pods;
   const warning = `${options.file}: objects that Lading does not act on: ${file.passedOver.join(', ')}`;
   return [{ ...first, warnings: [warning, ...first.warnings] }, ...others];
 }
@@ -138,6 +141,7 @@ class ManifestFile {
   readonly passedOver: string[] = [];
   readonly #options: ManifestOptions;
   readonly #seen = new Set<string>();
+  readonly #pullSecrets: FilePullSecret[] = [];
 
   constructor(options: ManifestOptions) {
     this.#options = options;
@@ -150,6 +154,10 @@ class ManifestFile {
     const apiVersion = textOf(apiVersionNode);
     if (kind === undefined) {
       decoder.reportAt(kindNode ?? node, joinPath(path, 'kind'), `Required value: one of ${supported}`);
+      return;
+    }
+    if (kind === 'Secret' && apiVersion === 'v1' && isPullSecretType(textOf(decoder.child(node, 'type')))) {
+      this.#readPullSecret(decoder, node, path);
       return;
     }
     if (passive.has(kind)) {
@@ -182,6 +190,28 @@ class ManifestFile {
     (items as Json[]).forEach((_, index) => {
       const itemPath = `${joinPath(path, 'items')}[${index}]`;
       this.readObject(decoder, decoder.item(decoder.child(node, 'items'), index), itemPath);
+    });
+  }
+
+  #readPullSecret(decoder: StrictDecoder, node: Node | null, path: string): void {
+    const secret = decoder.decodeModel(node, 'V1Secret', path);
+    const metadata = (secret.metadata ?? {}) as V1ObjectMeta;
+    const name = this.#checkIdentity(decoder, metadata, path);
+    const namespace = metadata.namespace || 'default';
+    this.#pullSecrets.push(new FilePullSecret(secret as unknown as V1Secret, { namespace, name }));
+  }
+
+  /** The pods with their pull secrets, which may stand behind them in the file. */
+  podsWithSecrets(): Pod[] {
+    return this.pods.map((pod) => {
+      const names = pod.imagePullSecrets;
+      const find = (name: string) =>
+        this.#pullSecrets.find((secret) => secret.name === name && secret.namespace === pod.metadata.namespace);
+      const pullSecrets = names.flatMap((name) => find(name) ?? []);
+      const missing = names.filter((name) => !find(name));
+      if (missing.length === 0) return { ...pod, pullSecrets };
+      const warning = `pull secrets that are not in the file: ${missing.join(', ')}; without them credentials come from the node's docker configuration`;
+      return { ...pod, pullSecrets, warnings: [...pod.warnings, warning] };
     });
   }
 
@@ -237,7 +267,7 @@ class ManifestFile {
     if (this.#seen.has(identity))
       decoder.report(joinPath(path, 'metadata.name'), `the file has a pod ${identity} already`);
     this.#seen.add(identity);
-    this.pods.push({ ...pod, warnings });
+    this.pods.push({ ...pod, pullSecrets: [], warnings });
   }
 
   /** Reports what is wrong with name and namespace, and returns the name. */

@@ -97,6 +97,7 @@ export class PodSync {
     }
     const prepared = (await this.#prepareSandbox(actions)) && (await this.#killUnwanted(actions));
     if (!prepared) return { done: false, failed: true, retryAtMs: undefined };
+    this.#tellOfMissingSecrets();
     const { initContainersToStart, containersToStart } = actions;
     if (actions.createSandbox || !actions.killPod) await this.#pullImageVolumes(signal);
     const outcome = await this.#startAll('initContainers', initContainersToStart, signal);
@@ -202,6 +203,14 @@ export class PodSync {
     for (const record of this.#recordsOf('initContainers')) {
       for (const instance of record.instances) await this.#removeInstance(record, instance);
     }
+  }
+
+  #tellOfMissingSecrets(): void {
+    const { imagePullSecrets, pullSecrets } = this.#pod;
+    const missing = imagePullSecrets.filter((name) => !pullSecrets.some((secret) => secret.name === name));
+    if (missing.length === 0) return;
+    const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+    this.#event({ type: 'Warning', reason: 'FailedToRetrieveImagePullSecret', message });
   }
 
   /** At every sync, also when no container is to be started. */

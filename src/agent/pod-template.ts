@@ -24,7 +24,7 @@ export function buildPod(
   decoder: StrictDecoder,
   { metadata, spec, path }: PodTemplate,
   { name, namespace, source }: { name: string; namespace: string; source: Pod['source'] },
-): Omit<Pod, 'warnings'> {
+): Omit<Pod, 'warnings' | 'pullSecrets'> {
   const pod: Pod['metadata'] = {
     name,
     namespace,
@@ -55,6 +55,7 @@ export function buildPod(
       containers: containers('containers'),
       imageVolumes: (spec.volumes ?? []).flatMap(imageVolume),
     },
+    imagePullSecrets: (spec.imagePullSecrets ?? []).flatMap(({ name }) => name || []),
     source,
   };
 }

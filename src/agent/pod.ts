@@ -1,5 +1,5 @@
 import type { KeyValue, LinuxContainerSecurityContext, NamespaceOption } from '../cri/messages.ts';
-import type { PullPolicy, RestartPolicy, RestartRule } from '../policy/index.ts';
+import type { PullPolicy, PullSecret, RestartPolicy, RestartRule } from '../policy/index.ts';
 
 /** One pod, read from a manifest, with the defaults of the Kubernetes API filled in. */
 export interface Pod {
@@ -12,6 +12,10 @@ export interface Pod {
     readonly annotations: Readonly<Record<string, string>>;
   };
   readonly spec: PodSpec;
+  /** Names of the Secrets with the pod's credentials for registries. */
+  readonly imagePullSecrets: readonly string[];
+  /** Those of them that are in the same file, in their order. */
+  readonly pullSecrets: readonly PullSecret[];
   /** The object of the file that the pod comes from: the pod itself, or what has a pod template. */
   readonly source: { readonly file: string; readonly kind: string; readonly name: string };
   /** What the user should know before the pod runs, one sentence each. */

@@ -592,7 +592,8 @@ ${container}    resources: {limits: {cpu: 2}}
     volumeMounts: [{name: kube-api-access, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}]
 `);
     expect(parse(text)[0]!.warnings).toEqual([
-      "fields that Lading does not act on: spec.nodeSelector, spec.imagePullSecrets (credentials come from the node's docker configuration), spec.volumes, spec.containers[0].resources, spec.containers[0].readinessProbe",
+      'fields that Lading does not act on: spec.nodeSelector, spec.volumes, spec.containers[0].resources, spec.containers[0].readinessProbe',
+      "pull secrets that are not in the file: s; without them credentials come from the node's docker configuration",
     ]);
   });
 

@@ -1,4 +1,5 @@
 import {
+  credentialsOfPullSecrets,
   EventRecorder,
   type EventText,
   ImageManager,
@@ -8,11 +9,8 @@ import {
 import type { ImageService } from '../../../src/cri/index.ts';
 import { CriError } from '../../../src/cri/index.ts';
 import { type ImagePullServiceAccount, sameCoordinates } from '../../../src/policy/index.ts';
-import { podNamed, unusedImageCalls } from '../agent-parts.ts';
-import type { Adapter, Check, Outcome, VectorCase } from '../vector-table.ts';
-
-/** Pull secrets cannot be read yet. */
-export const covers: Adapter['covers'] = ({ pullSecrets }) => pullSecrets.length === 0;
+import { podNamed, pullSecret, unusedImageCalls } from '../agent-parts.ts';
+import type { Check, Outcome, VectorCase } from '../vector-table.ts';
 
 export const check: Check = async (vector) => {
   const outcomes: Outcome[] = [];
@@ -20,7 +18,10 @@ export const check: Check = async (vector) => {
   return outcomes;
 };
 
-async function runCalls({ config, node, access, pod, calls }: VectorCase, mode: string): Promise<Outcome[]> {
+async function runCalls(
+  { config, node, access, pod, pullSecrets, calls }: VectorCase,
+  mode: string,
+): Promise<Outcome[]> {
   let nowMs = 0;
   const clock = { now: () => nowMs, sleep: async () => {} };
   const events: EventText[] = [];
@@ -33,7 +34,10 @@ async function runCalls({ config, node, access, pod, calls }: VectorCase, mode: 
       pullsPerSecond: config.qps,
       pullBurst: config.burst,
       backOff: config.imageBackOff,
-      credentials: async (_, repository) => (node.nodeCredentials[repository] ?? []).map(nodeCredential),
+      credentials: async (asked, repository) => [
+        ...(await credentialsOfPullSecrets(asked, repository)),
+        ...(node.nodeCredentials[repository] ?? []).map(nodeCredential),
+      ],
       ...(config.ensureSecretPulledImages ? { tracking: new ScriptedAccess(access) } : {}),
     },
   );
@@ -43,7 +47,7 @@ async function runCalls({ config, node, access, pod, calls }: VectorCase, mode: 
     events.length = 0;
     runtime.prepare(call);
     const { image, policy } = call;
-    const asked = podNamed({ ...pod, uid: call.podUid ?? pod.uid });
+    const asked = podNamed({ ...pod, uid: call.podUid ?? pod.uid }, pullSecrets.map(pullSecret));
     const result = await manager.ensureImageExists(asked, { image, policy, fieldPath: undefined });
     const pulls = result.decision.action === 'pull';
     outcomes.push({
