@@ -1,4 +1,4 @@
-import { lockFolder } from '../store/index.ts';
+import { type FolderLock, lockFolder } from '../store/index.ts';
 import { blobDeletion } from './blobs.ts';
 import { inUse, unusable } from './database.ts';
 import type { Handler } from './exchange.ts';
@@ -69,37 +69,48 @@ export async function openContent(
 }
 
 async function openOwnContent(options: OwnContent, onGarbage: MaintenanceOptions['onGarbage']): Promise<Content> {
-  const { root, access, sparseIndexes = 'refused', garbage, maxBlobBytes = Number.POSITIVE_INFINITY } = options;
+  const { root } = options;
   const lock = await lockFolder(root, { whenBusy: 'give-up' }).catch((error: unknown) => {
     throw unusable(root, error);
   });
   if (!lock) throw inUse(root);
+  let storage: OwnStorage | undefined;
   try {
-    const storage = new OwnStorage(root);
-    const sessions = new UploadSessions(storage, {
-      maxPerClient: options.maxUploadsPerClient ?? usualUploadsPerClient,
-    });
-    const maintenance = new Maintenance(storage, sessions, { garbage, onGarbage });
-    const uploads = { sessions, storage, maxBlobBytes };
-    const writing = {
-      manifest: manifestWriting(storage.metadata, { sparseIndexes }),
-      blob: blobDeletion(storage.metadata),
-      uploads: uploadsHandlers(uploads),
-      upload: uploadHandlers(uploads),
-    };
-    return {
-      storage,
-      writing: access === 'read-only' ? noWriting : writing,
-      openUploads: () => storage.metadata.openUploads(),
-      close: async () => {
-        await maintenance.close();
-        await sessions.close();
-        storage.close();
-        await lock.release();
-      },
-    };
+    storage = new OwnStorage(root);
+    return await ownContent(storage, lock, { options, onGarbage });
   } catch (error) {
+    storage?.close();
     await lock.release();
     throw error;
   }
+}
+
+async function ownContent(
+  storage: OwnStorage,
+  lock: FolderLock,
+  { options, onGarbage }: { options: OwnContent; onGarbage: MaintenanceOptions['onGarbage'] },
+): Promise<Content> {
+  const { access, sparseIndexes = 'refused', garbage, maxBlobBytes = Number.POSITIVE_INFINITY } = options;
+  const maxPerClient = options.maxUploadsPerClient ?? usualUploadsPerClient;
+  const sessions = new UploadSessions(storage, { maxPerClient });
+  await sessions.recover();
+  const maintenance = new Maintenance(storage, sessions, { garbage, onGarbage });
+  const uploads = { sessions, storage, maxBlobBytes };
+  const writing = {
+    manifest: manifestWriting(storage.metadata, { sparseIndexes }),
+    blob: blobDeletion(storage.metadata),
+    uploads: uploadsHandlers(uploads),
+    upload: uploadHandlers(uploads),
+  };
+  return {
+    storage,
+    writing: access === 'read-only' ? noWriting : writing,
+    openUploads: () => storage.metadata.openUploads(),
+    close: async () => {
+      await maintenance.close();
+      await sessions.close();
+      storage.close();
+      await lock.release();
+    },
+  };
 }

@@ -20,6 +20,13 @@ export interface NewUpload {
   readonly algorithm: DigestAlgorithm;
   /** Who began it. */
   readonly client: string;
+  /** Whether the client is told of it, so that it can go on with it. */
+  readonly known: boolean;
+}
+
+export interface UploadKey {
+  readonly id: string;
+  readonly repository: string;
 }
 
 /**
@@ -93,9 +100,18 @@ export class Metadata {
     return this.database.durably(() => this.database.run(sql, repository, digest) > 0);
   }
 
-  addUpload(id: string, { repository, algorithm, client }: NewUpload): void {
-    const sql = 'INSERT INTO uploads (id, repository, algorithm, client, touched_ms) VALUES (?, ?, ?, ?, ?)';
-    this.database.run(sql, id, repository, algorithm, client, this.#now());
+  addUpload(id: string, { repository, algorithm, client, known }: NewUpload): void {
+    const sql = 'INSERT INTO uploads (id, repository, algorithm, client, known, touched_ms) VALUES (?, ?, ?, ?, ?, ?)';
+    this.database.run(sql, id, repository, algorithm, client, Number(known), this.#now());
+  }
+
+  /**
+   * Call when no request is running: no upload is about to become a blob then.
+   * @returns the uploads that nobody knows of
+   */
+  interruptedUploads(): UploadKey[] {
+    this.database.run('UPDATE uploads SET digest = NULL WHERE digest IS NOT NULL');
+    return this.database.all('SELECT id, repository FROM uploads WHERE known = 0').map(uploadKey);
   }
 
   /** Uploads that a client has begun or gone on with since then. */
@@ -118,9 +134,8 @@ export class Metadata {
     this.database.run('UPDATE uploads SET touched_ms = ? WHERE id = ?', this.#now(), id);
   }
 
-  uploadsUntouchedSince(atMs: number): { id: string; repository: string }[] {
-    const rows = this.database.all('SELECT id, repository FROM uploads WHERE touched_ms < ?', atMs);
-    return rows.map((row) => ({ id: row.id as string, repository: row.repository as string }));
+  uploadsUntouchedSince(atMs: number): UploadKey[] {
+    return this.database.all('SELECT id, repository FROM uploads WHERE touched_ms < ?', atMs).map(uploadKey);
   }
 
   removeUpload(id: string): void {
@@ -247,4 +262,8 @@ export class Metadata {
       return true;
     }
   }
+}
+
+function uploadKey(row: Row): UploadKey {
+  return { id: row.id as string, repository: row.repository as string };
 }

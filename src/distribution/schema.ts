@@ -31,7 +31,8 @@ const first = `
 
 /**
  * For the collector. `used_ms`: when it was last pushed, pulled or asked for, a minute exact. `contents`: what a manifest
- * keeps alive, blobs and manifests alike. `uploads.digest`: the blob that an upload is about to become.
+ * keeps alive, blobs and manifests alike. `uploads.digest`: the blob that an upload is about to become. `uploads.known`: 0
+ * for one that its client knows nothing of, as when it sends a blob in one request.
  */
 const collectable = `
   ALTER TABLE blobs ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;
@@ -43,6 +44,7 @@ const collectable = `
   ) STRICT, WITHOUT ROWID;
   ALTER TABLE uploads ADD COLUMN client TEXT NOT NULL DEFAULT '';
   ALTER TABLE uploads ADD COLUMN digest TEXT;
+  ALTER TABLE uploads ADD COLUMN known INTEGER NOT NULL DEFAULT 1;
   CREATE INDEX uploads_by_digest ON uploads (digest) WHERE digest IS NOT NULL;
   CREATE INDEX uploads_by_client ON uploads (client, touched_ms);
 `;

@@ -126,6 +126,11 @@ export class UploadSessions {
     return untouched.length;
   }
 
+  /** Drops what a kill has left of uploads that nobody can go on with. Call before the first request. */
+  async recover(): Promise<void> {
+    for (const { id, repository } of this.#metadata.interruptedUploads()) await this.drop(repository, id);
+  }
+
   /** Keeps the bytes of all sessions for the next start. Call when no request is running. */
   async close(): Promise<void> {
     for (const id of [...this.#idle.keys()]) await this.#takeIdle(id)?.pause();

@@ -39,7 +39,7 @@ async function startUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
   if (mount !== undefined && mountBlob(parts, { repository, digest: mount, from: query.get('from') ?? undefined })) {
     return blobCreated(repository, mount);
   }
-  const id = parts.sessions.create({ repository, algorithm, client });
+  const id = parts.sessions.create({ repository, algorithm, client, known: digest === undefined });
   if (digest === undefined) return { status: 202, headers: sessionHeaders(repository, id, 0) };
   await uploadWhole(parts, exchange, { id, digest });
   return blobCreated(repository, digest);

@@ -112,7 +112,7 @@ test('uploads that nobody goes on with for a week expire, others stay', async ()
   let nowMs = Date.now();
   const storage = new OwnStorage(folder, { now: () => nowMs });
   const sessions = new UploadSessions(storage);
-  const create = () => sessions.create({ repository: 'a', algorithm: 'sha256', client: 'test' });
+  const create = () => sessions.create({ repository: 'a', algorithm: 'sha256', client: 'test', known: true });
   const [idle, used] = [create(), create()];
   const append = async (id: string) => sessions.use('a', id, (ingest) => ingest.append(Buffer.from('bytes')));
   const [start, weekMs] = [nowMs, 7 * 24 * 60 * 60 * 1000];

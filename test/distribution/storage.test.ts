@@ -21,7 +21,7 @@ registryStorageSuite('the own folder', async ({ blobs, manifests }) => {
   for (const repository of new Set(manifests.map((manifest) => manifest.repository))) {
     for (const bytes of blobs) {
       const [digest, id] = [await storage.blobs.put(bytes), `${repository}-${bytes.byteLength}`];
-      metadata.addUpload(id, { repository, algorithm: 'sha256', client: 'test' });
+      metadata.addUpload(id, { repository, algorithm: 'sha256', client: 'test', known: true });
       metadata.finishUpload(id, { repository, digest, size: bytes.byteLength });
     }
   }

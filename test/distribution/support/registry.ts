@@ -7,8 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect } from 'vitest';
 import {
   type AccessRecord,
+  type OwnContent,
   type Registry,
-  type RegistryOptions,
+  type ServingOptions,
   startRegistry,
 } from '../../../src/distribution/index.ts';
 import { type Digest, type DigestAlgorithm, digestOf, mediaTypes } from '../../../src/oci/index.ts';
@@ -31,11 +32,11 @@ export interface Sent {
 export class TestRegistry {
   readonly records: AccessRecord[] = [];
   readonly #agent = new Agent({ keepAlive: true });
-  readonly #options: Partial<RegistryOptions>;
+  readonly #options: Partial<ServingOptions & OwnContent>;
   #root = '';
   #registry: Registry | undefined;
 
-  constructor(options: Partial<RegistryOptions> = {}) {
+  constructor(options: Partial<ServingOptions & OwnContent> = {}) {
     this.#options = options;
     beforeAll(async () => {
       this.#root = await mkdtemp(path.join(tmpdir(), 'lading-distribution-'));
