@@ -48,11 +48,15 @@ export function writeOciLayout(folder: string, options: LayoutOptions): { manife
   return { manifest: manifest.digest, config: config.digest };
 }
 
-/** The tar of a folder as GNU tar writes it: PAX, with extended attributes, numeric owners, sub-second times. */
+/**
+ * The tar of a folder as GNU tar writes it: PAX, with extended attributes, numeric owners, sub-second times. What an
+ * ordinary user makes belongs to root in it, as if it had been made in that user's namespace.
+ */
 export function tarOfFolder(folder: string): Buffer {
+  const asRoot = process.geteuid?.() === 0 ? [] : ['--owner=0', '--group=0'];
   return execFileSync(
     'tar',
-    ['--create', '--format=pax', '--xattrs', '--xattrs-include=*', '--numeric-owner', '--sort=name', '.'],
+    ['--create', '--format=pax', '--xattrs', '--xattrs-include=*', '--numeric-owner', ...asRoot, '--sort=name', '.'],
     { cwd: folder, maxBuffer: 1 << 30 },
   );
 }

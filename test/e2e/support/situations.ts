@@ -1,4 +1,4 @@
-import { rm, truncate } from 'node:fs/promises';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { KubeletReason } from '../../../src/policy/index.ts';
 import { removeFolder, type Stage } from './stage.ts';
@@ -180,6 +180,9 @@ export const situations: readonly Situation[] = [
     what: 'the manifest was truncated',
     outcomes: ['one', 'one', 'ErrImageNeverPull'],
     arrange: (stage, { root, repository }) =>
-      stage.damaged(root, `${repository}:1`, ({ manifest }) => truncate(manifest, 10)),
+      stage.damaged(root, `${repository}:1`, async ({ manifest }) => {
+        await rm(manifest);
+        await writeFile(manifest, '{');
+      }),
   },
 ];
