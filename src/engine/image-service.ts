@@ -13,6 +13,7 @@ import { parseImageConfig, parseReference, pullReference, type Reference } from 
 import { executePull, isImageComplete, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
 import { type Credential, RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
+import { criCredential } from './cri-credential.ts';
 import { findImage, lastCheckOf, namesOfImage } from './image-lookup.ts';
 
 const debug = debugLog('engine');
@@ -68,7 +69,7 @@ export class EngineImageService implements ImageService {
     const { signal } = options;
     try {
       const reference = pullReference(parseReference(request.image.image));
-      const credentials = request.auth && credentialOf(request.auth, reference);
+      const credentials = request.auth && criCredential(request.auth);
       const { imageId } = await this.#pull(reference, {
         signal,
         ...(credentials ? { credentials: [credentials] } : {}),
@@ -135,25 +136,6 @@ export class EngineImageService implements ImageService {
       pinned: false,
     };
   }
-}
-
-/** @see registry.md 4.4: the address rules out other registries; then user and password, identity token, `auth`. */
-function credentialOf(auth: AuthConfig, reference: Reference): Credential | undefined {
-  const origin = 'the pull request';
-  if (auth.serverAddress) {
-    const host = URL.canParse(auth.serverAddress) ? new URL(auth.serverAddress).host : undefined;
-    const endpoint = reference.registry === 'docker.io' ? 'registry-1.docker.io' : reference.registry;
-    if (host !== endpoint) return undefined;
-  }
-  if (auth.username) return { username: auth.username, password: auth.password ?? '', origin };
-  if (auth.identityToken) return { identityToken: auth.identityToken, origin };
-  if (auth.auth) {
-    const decoded = Buffer.from(auth.auth, 'base64').toString().replace(/\0+$/, '');
-    const colon = decoded.indexOf(':');
-    if (colon < 0) throw new CriError('INVALID_ARGUMENT', 'auth of the pull request is not base64 of user:password');
-    return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), origin };
-  }
-  return undefined;
 }
 
 /** The kubelet tells pull errors apart by their text. @see cri.md, "Errors of PullImage" */

@@ -12,12 +12,12 @@ import { checkCredential } from './check-credential.ts';
 import type { TlsOptions } from './connector.ts';
 import { CredentialStore } from './credential-store.ts';
 import type { Credential, CredentialSource } from './credentials.ts';
-import { dockerConfigCredentials } from './docker-config.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Demotions } from './endpoint-walk.ts';
 import { Endpoints, type Operation } from './endpoints.ts';
 import { hasBlob } from './has-blob.ts';
 import { defaultCertsDirs } from './hosts/directory.ts';
+import { machineCredentials } from './machine-credentials.ts';
 import {
   deleteManifest,
   type FetchedManifest,
@@ -37,7 +37,7 @@ import { defaultTimeouts, type RequestRecord, type Timeouts, Transport } from '.
 import { type RegistryWarning, Warnings } from './warnings.ts';
 
 export interface RegistryClientOptions {
-  /** Default: docker config.json and its credential helpers. */
+  /** Default: what docker and podman have been logged in with on this machine. */
   readonly credentials?: CredentialSource;
   /** Folders with `<host>/hosts.toml`; the first one that knows a registry counts. Default: those of this machine. */
   readonly certsDirs?: readonly string[];
@@ -94,7 +94,7 @@ export class RegistryClient {
       transport,
       retrier,
       tokens: new TokenCache((request) => tokenClient.fetch(request), clock),
-      credentials: new CredentialStore(options.credentials ?? dockerConfigCredentials()),
+      credentials: new CredentialStore(options.credentials ?? machineCredentials()),
       warnings,
     });
     const endpoints = new Endpoints({

@@ -67,13 +67,13 @@ export class CredentialStore {
 }
 
 /** Those for the longest path that the repository lies in; entries without a secret say "anonymous here". */
-function mostSpecific(credentials: readonly Credential[], repository: string): readonly Credential[] {
+export function mostSpecific(credentials: readonly Credential[], repository: string): readonly Credential[] {
   const fitting = credentials.filter(({ path = '' }) => path === '' || `${repository}/`.startsWith(`${path}/`));
   const longest = Math.max(...fitting.map(({ path = '' }) => path.length));
   return fitting.filter((credential) => (credential.path ?? '').length === longest && hasSecret(credential));
 }
 
-function hasSecret({ username, password, identityToken, registryToken }: Credential): boolean {
+export function hasSecret({ username, password, identityToken, registryToken }: Credential): boolean {
   return [username, password, identityToken, registryToken].some((part) => part !== undefined);
 }
 

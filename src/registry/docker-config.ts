@@ -80,13 +80,16 @@ export async function readDockerConfig(file: string): Promise<string> {
   }
 }
 
-/** @throws LadingError `ERR_LADING_CREDENTIALS_CONFIG_INVALID` */
-export function parseDockerConfig(text: string, file: string): DockerConfig {
+/**
+ * @param parse what to make of one entry; by default, one that cannot be decoded makes the whole file unusable
+ * @throws LadingError `ERR_LADING_CREDENTIALS_CONFIG_INVALID`
+ */
+export function parseDockerConfig(text: string, file: string, parse = parseEntry): DockerConfig {
   if (text.trim() === '') return { auths: new Map(), credHelpers: new Map(), credsStore: '' };
   try {
     const { auths, credHelpers, credsStore } = objectOf(parseJson(text), 'the file');
     return {
-      auths: mapOf(auths, 'auths', (entry, name) => parseEntry(objectOf(entry, name), name)),
+      auths: mapOf(auths, 'auths', (entry, name) => parse(objectOf(entry, name), name)),
       credHelpers: mapOf(credHelpers, 'credHelpers', (helper, name) => textOf(helper, name)),
       credsStore: textOf(credsStore, 'credsStore'),
     };
@@ -112,7 +115,8 @@ function environmentAuths(text: string | undefined): ReadonlyMap<string, Omit<Cr
   }
 }
 
-function parseEntry(entry: Record<string, unknown>, name: string): Omit<Credential, 'origin'> {
+/** @throws Error whose message says what is wrong with it */
+export function parseEntry(entry: Record<string, unknown>, name: string): Omit<Credential, 'origin'> {
   const auth = textOf(entry.auth, name);
   const pair =
     auth === ''
