@@ -1,10 +1,17 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
-import { syncfs } from '../lib/libc.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
+import { type SharedSync, sharedSync } from './shared-sync.ts';
 import type { Trash } from './trash.ts';
+
+interface Opened {
+  readonly lock: FolderLock;
+  readonly fileSystem: FileHandle;
+  readonly sync: SharedSync;
+  readonly order: number;
+}
 
 /**
  * A folder in the making, on the file system of its place, by one process at a time. It gets its name by one rename
@@ -17,16 +24,20 @@ export class StagedFolder {
   readonly #target: string;
   readonly #trash: Trash;
   readonly #lock: FolderLock;
+  readonly #sync: SharedSync;
+  readonly #order: number;
   /** Opened before anything is written: errors of writeback since then are reported by syncfs. */
   readonly #fileSystem: FileHandle;
   #ended = false;
 
-  private constructor(path: string, target: string, trash: Trash, lock: FolderLock, fileSystem: FileHandle) {
+  private constructor(path: string, to: { target: string; trash: Trash }, opened: Opened) {
     this.path = path;
-    this.#target = target;
-    this.#trash = trash;
-    this.#lock = lock;
-    this.#fileSystem = fileSystem;
+    this.#target = to.target;
+    this.#trash = to.trash;
+    this.#lock = opened.lock;
+    this.#sync = opened.sync;
+    this.#order = opened.order;
+    this.#fileSystem = opened.fileSystem;
   }
 
   /** Waits for whoever holds `path`; what a killed process left there is thrown away. */
@@ -42,7 +53,9 @@ export class StagedFolder {
         const content = join(path, 'new');
         void trash.remove(content);
         await mkdir(content, { mode: 0o755 });
-        return new StagedFolder(content, target, trash, lock, await open(content, 'r'));
+        const sync = sharedSync((await stat(content)).dev);
+        const fileSystem = await open(content, 'r');
+        return new StagedFolder(content, { target, trash }, { lock, fileSystem, sync, order: sync.begin() });
       } catch (error) {
         await lock.release();
         throw error;
@@ -56,7 +69,7 @@ export class StagedFolder {
   async publish(): Promise<void> {
     try {
       crashPoint('folder-written');
-      if (process.platform === 'linux') await syncfs(this.#fileSystem.fd);
+      if (process.platform === 'linux') await this.#sync.sync(this.#fileSystem.fd, this.#order);
       crashPoint('folder-synced');
       this.#trash.take(this.#target);
       await rename(this.path, this.#target);
@@ -77,6 +90,7 @@ export class StagedFolder {
 
   async #end(): Promise<void> {
     this.#ended = true;
+    this.#sync.end();
     await this.#fileSystem.close();
     await rm(dirname(this.path), { recursive: true, force: true });
     await this.#lock.release();
