@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { dockerRegistryMissing, startDockerRegistry } from '../test/support/docker-registry.ts';
 import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
@@ -11,10 +12,14 @@ import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
 
-/** Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. */
+/**
+ * Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. Nothing is
+ * deleted between runs and a pause follows: for five seconds ext4 searches around every inode that was just freed, which
+ * made pulls of many files up to five times slower.
+ */
 const places = [
-  { name: 'tmpfs', folder: '/dev/shm' },
-  { name: 'disk', folder: tmpdir() },
+  { name: 'tmpfs', folder: '/dev/shm', pauseMs: 0 },
+  { name: 'disk', folder: tmpdir(), pauseMs: 6000 },
 ];
 const peers = [lading, containerd, podman, skopeo];
 
@@ -49,16 +54,23 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 interface Setting {
-  readonly place: { readonly name: string; readonly folder: string };
+  readonly place: (typeof places)[number];
   readonly peers: readonly Peer[];
   readonly runs: number;
 }
 
 async function compare(image: BuiltImage, { place, peers, runs }: Setting): Promise<void> {
   const results = new Map<Peer, Measurement[]>(peers.map((peer) => [peer, []]));
-  // Interleaved, so that whatever else the machine does meets all of them.
-  for (let run = 0; run < runs; run += 1) {
-    for (const peer of peers) results.get(peer)!.push(await measureOnce(peer, image, place.folder));
+  const folder = mkdtempSync(join(place.folder, 'lading-bench-'));
+  try {
+    // Interleaved, so that whatever else the machine does meets all of them.
+    for (let run = 0; run < runs; run += 1) {
+      for (const peer of peers)
+        results.get(peer)!.push(await measureOnce(peer, image, mkdtempSync(join(folder, 'node-'))));
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    await sleep(place.pauseMs);
   }
   const { kind, layerBytes, unpackedBytes } = image;
   const sizes = `${kind.layers.length} layers, ${megabytes(layerBytes)} MB, ${megabytes(unpackedBytes)} MB unpacked`;
@@ -84,19 +96,14 @@ function row(measured: readonly Measurement[], referenceSeconds: number | undefi
   };
 }
 
-async function measureOnce(peer: Peer, { reference }: BuiltImage, parent: string): Promise<Measurement> {
-  const folder = mkdtempSync(join(parent, 'lading-bench-'));
+async function measureOnce(peer: Peer, { reference }: BuiltImage, folder: string): Promise<Measurement> {
+  const prepared = await peer.prepare(folder, reference);
   try {
-    const prepared = await peer.prepare(folder, reference);
-    try {
-      // What the run before left to be written is not this run's.
-      spawnSync('sync');
-      return await measure(prepared);
-    } finally {
-      await prepared.close();
-    }
+    // What the run before left to be written is not this run's.
+    spawnSync('sync');
+    return await measure(prepared);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await prepared.close();
   }
 }
 
