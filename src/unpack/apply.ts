@@ -175,7 +175,7 @@ export class Applier implements EntryHandler {
 
   /**
    * The final mode, where the umask leaves it alone and nothing later can change or need it; else one that lets only us
-   * in. With the owner that is right already it saves two of six system calls of a small file, an eighth of its time.
+   * in. With the owner that is right already it saves two of six system calls of a small file.
    */
   #modeAtOpen({ mode, xattrs }: TarEntry): number {
     const final = mode & 0o7777;
