@@ -10,6 +10,8 @@ export interface Cli {
   readonly signal: AbortSignal;
   /** What a second signal does, once, instead of ending the process at once. */
   onSecondInterrupt(hurry: () => void): void;
+  /** What SIGHUP does from now on, instead of ending the command. */
+  onHangup(reload: () => void): void;
   /** `-v`. */
   readonly verbose: boolean;
   /** Known when an action runs, not before. */

@@ -9,10 +9,13 @@ import { runProgram } from './program.ts';
 
 const controller = new AbortController();
 let hurry: (() => void) | undefined;
+let reload: (() => void) | undefined;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (!controller.signal.aborted) {
+    if (signal === 'SIGHUP' && reload) {
+      reload();
+    } else if (!controller.signal.aborted) {
       controller.abort(new Interruption(signal));
     } else if (hurry) {
       const action = hurry;
@@ -40,5 +43,8 @@ process.exitCode = await runProgram(process.argv.slice(2), {
   signal: controller.signal,
   onSecondInterrupt(action) {
     hurry = action;
+  },
+  onHangup(action) {
+    reload = action;
   },
 });

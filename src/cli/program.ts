@@ -15,6 +15,8 @@ export interface ProgramContext {
   readonly signal: AbortSignal;
   /** @see Cli */
   onSecondInterrupt(hurry: () => void): void;
+  /** @see Cli */
+  onHangup(reload: () => void): void;
 }
 
 interface GlobalOptions {
@@ -67,13 +69,15 @@ function createProgram({ stdout, stderr }: ProgramContext): Command {
   return program;
 }
 
-function createCli(program: Command, { stdout, stderr, signal, onSecondInterrupt }: ProgramContext): Cli {
+function createCli(program: Command, context: ProgramContext): Cli {
+  const { stdout, stderr, signal, onSecondInterrupt, onHangup } = context;
   const options = () => program.opts<GlobalOptions>();
   return {
     stdout,
     stderr,
     signal,
     onSecondInterrupt,
+    onHangup,
     get verbose() {
       return options().verbose === true;
     },

@@ -1,79 +1,90 @@
-import { join } from 'node:path';
-import type { Command } from 'commander';
-import type { AccessRecord } from '../../distribution/index.ts';
+import { type Command, Option } from 'commander';
 import { addExamples, type Cli } from '../cli.ts';
-import { UsageError } from '../error-report.ts';
-import { humanSize } from '../human.ts';
-import { oneLine } from '../output.ts';
+import { parseCount, parseDuration, parseSize } from '../option-values.ts';
+import { documentFormatOption } from '../output.ts';
+import type { RegistryGcOptions } from '../registry-gc.ts';
+import type { ServeOptions } from '../registry-serve.ts';
 
 export function define(command: Command, cli: Cli): void {
+  command.helpCommand(false);
+  addExamples(command, [...defineServe(command, cli), ...defineGc(command, cli)]);
+}
+
+function defineServe(command: Command, cli: Cli): readonly (readonly [string, string])[] {
+  const ownOnly = ['layout', 'node'];
   const serve = command
-    .helpCommand(false)
     .command('serve')
     .description('Serve images until Ctrl-C')
     .option('--addr <host:port>', 'where to listen; port 0 takes a free one', '127.0.0.1:5000')
+    .addOption(new Option('--layout <dir>', 'serve an OCI image layout, read-only').conflicts('node'))
+    .addOption(new Option('--repository <name>', 'repository of all images of the layout').conflicts('node'))
+    .addOption(new Option('--node', 'serve what this node has, read-only'))
+    .addOption(new Option('--read-only', 'take no pushes and no deletions'))
+    .option('--htpasswd <file>', 'users and their passwords, as `htpasswd -B` writes them')
+    .option('--anonymous-pull', 'with --htpasswd: only who pushes or deletes has to log in')
+    .option('--tls-cert <file>', 'serve https, with this certificate (PEM)')
+    .option('--tls-key <file>', 'key of the certificate (PEM)')
+    .addOption(new Option('--max-blob-size <size>', 'refuse larger blobs').argParser(parseSize).conflicts(ownOnly))
+    .addOption(
+      new Option('--max-uploads <number>', 'that one client may have open (default: 1000)')
+        .argParser(parseCount)
+        .conflicts(ownOnly),
+    )
+    .addOption(
+      new Option('--gc-every <time>', 'collect garbage so often (default: never)')
+        .argParser(parseDuration)
+        .conflicts(ownOnly),
+    )
+    .addOption(
+      new Option('--gc-grace <time>', 'keep what was used within this time (default: 1h)')
+        .argParser(parseDuration)
+        .conflicts(ownOnly),
+    )
+    .option('--access-log <file>', 'write a line for each request, in the combined format')
     .addHelpText(
       'after',
-      '\nThe images are kept in the folder `registry` of the node (see --root). There is no authentication and no TLS: who\n' +
-        'reaches the address can push and delete. -v prints a line for each request.',
+      '\nThe images are kept in the folder `registry` of the node (see --root). Without --htpasswd, who reaches the address can\n' +
+        'push and delete; without --tls-cert, everything is sent in the clear. -v prints a line for each request.\n' +
+        'SIGHUP reads the certificate again and reopens the access log. The users are read again when their file changes.',
     )
-    .action(({ addr }: { addr: string }) => serveRegistry(cli, addr));
+    .action(async (options: ServeOptions) => {
+      const { serveRegistry } = await import('../registry-serve.ts');
+      await serveRegistry(cli, options);
+    });
   const examples = [
     ['lading registry serve', 'Serve on 127.0.0.1:5000'],
     ['lading registry serve --addr 127.0.0.1:0 --root /tmp/demo -v', 'On a free port, elsewhere, with an access log'],
+    ['lading registry serve --htpasswd users --tls-cert tls.crt --tls-key tls.key', 'For users, by https'],
+    ['lading registry serve --node --addr 10.0.0.7:5000', 'Give other nodes what this one has'],
   ] as const;
   addExamples(serve, examples);
-  addExamples(command, examples);
+  return examples;
 }
 
-async function serveRegistry(cli: Cli, addr: string): Promise<void> {
-  const { host, port } = parseAddress(addr);
-  const root = join(cli.settings.root, 'registry');
-  const { startRegistry } = await import('../../distribution/index.ts');
-  const registry = await startRegistry({ root, host, port, ...(cli.verbose && { onRequest: accessLog(cli) }) });
-  try {
-    cli.stdout.write(greeting(registry.address, root));
-    if (!isLoopback(host)) {
-      cli.stderr.write(`warning: everybody who reaches ${registry.address} can push and delete images\n`);
-    }
-    await new Promise<void>((resolve) => {
-      if (cli.signal.aborted) resolve();
-      else cli.signal.addEventListener('abort', () => resolve(), { once: true });
+function defineGc(command: Command, cli: Cli): readonly (readonly [string, string])[] {
+  const gc = command
+    .command('gc')
+    .description('Remove from the registry what nothing refers to')
+    .option('--dry-run', 'say what would go, and change nothing')
+    .addOption(
+      new Option('--grace <time>', 'keep what was pushed, pulled or asked for within this time')
+        .argParser(parseDuration)
+        .default(60 * 60 * 1000, '1h'),
+    )
+    .addOption(documentFormatOption())
+    .addHelpText(
+      'after',
+      '\nKept is what has a tag, what an index or manifest that is kept needs, and what refers to it. The registry may go on\n' +
+        'serving. With --grace 0 a push that is under way may have to be repeated.',
+    )
+    .action(async (options: RegistryGcOptions) => {
+      const { collectGarbage } = await import('../registry-gc.ts');
+      await collectGarbage(cli, options);
     });
-  } finally {
-    await registry.close();
-  }
-}
-
-/** `HOST:PORT`, `[HOST]:PORT` or `:PORT`, which is loopback too. */
-export function parseAddress(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (!match || port > 65_535) {
-    throw new UsageError(`cannot listen on ${JSON.stringify(text)}: it is not an address`, {
-      hint: 'An address is HOST:PORT, for example 127.0.0.1:5000 or [::1]:5000.',
-    });
-  }
-  return { host: match[1] ?? (match[2] || '127.0.0.1'), port };
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
-}
-
-function greeting(address: string, root: string): string {
-  return `Registry at http://${address}, images in ${root}. Ctrl-C ends it.
-
-  skopeo copy --dest-tls-verify=false docker://docker.io/library/alpine docker://${address}/alpine
-  docker tag img1 ${address}/img1 && docker push ${address}/img1
-  lading pull ${address}/alpine
-`;
-}
-
-function accessLog(cli: Cli): (request: AccessRecord) => void {
-  return ({ method, path, status, bytes, userAgent = '-', durationMs }) => {
-    const time = new Date().toISOString();
-    const line = `${time} ${method} ${path} ${status} ${humanSize(bytes)} ${durationMs.toFixed(1)}ms ${userAgent}`;
-    cli.stderr.write(`${oneLine(line)}\n`);
-  };
+  const examples = [
+    ['lading registry gc --dry-run', 'What would go?'],
+    ['lading registry gc --grace 24h', 'Remove what nobody has used for a day'],
+  ] as const;
+  addExamples(gc, examples);
+  return examples;
 }

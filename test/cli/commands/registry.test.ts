@@ -1,12 +1,17 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { parseAddress } from '../../../src/cli/commands/registry.ts';
+import { hashSync } from 'bcryptjs';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { parseDuration, parseSize } from '../../../src/cli/option-values.ts';
+import { parseAddress } from '../../../src/cli/registry-serve.ts';
+import { digestOf } from '../../../src/oci/index.ts';
+import { openStore } from '../../../src/store/index.ts';
 import { runLading, startLading } from '../../support/lading-process.ts';
 
 let root: string;
@@ -77,3 +82,89 @@ test.each(['', '5000', 'localhost', '127.0.0.1:', 'a:65536', 'a:b', '::1:5000', 
     expect(() => parseAddress(address)).toThrow(/is not an address/);
   },
 );
+
+test('durations and sizes', () => {
+  expect(['90s', '1h30m', '0'].map(parseDuration)).toEqual([90_000, 5_400_000, 0]);
+  expect(['1048576', '1k', '1.5M', '10Gi', '2GB', '3KiB'].map(parseSize)).toEqual([
+    1_048_576,
+    1000,
+    1_500_000,
+    10 * 2 ** 30,
+    2e9,
+    3072,
+  ]);
+  for (const text of ['', '5', '-1s', '1d', 'h']) expect(() => parseDuration(text)).toThrow(/time/);
+  for (const text of ['', '-1', '1K', '1e3', 'G', '1 G']) expect(() => parseSize(text)).toThrow(/size/);
+});
+
+test.each([
+  [['--layout', 'a', '--node'], /cannot be used with/],
+  [['--node', '--max-blob-size', '1G'], /cannot be used with/],
+  [['--layout', 'a', '--gc-every', '1h'], /cannot be used with/],
+  [['--repository', 'a'], /needs --layout/],
+  [['--gc-grace', '1h'], /needs --gc-every/],
+  [['--anonymous-pull'], /needs --htpasswd/],
+  [['--tls-cert', 'a'], /need each other/],
+  [['--max-blob-size', 'much'], /size/],
+  [['--max-uploads', '0'], /whole number/],
+])('%j is wrong usage', async (args, message) => {
+  const { exitCode, stderr } = await runLading(['--root', root, 'registry', 'serve', '--addr', '127.0.0.1:0', ...args]);
+  expect([exitCode, stderr]).toEqual([2, expect.stringMatching(message)]);
+});
+
+test('users, a size limit and an access log that is reopened on SIGHUP', async () => {
+  const [users, log] = [join(root, 'users'), join(root, 'access.log')];
+  await writeFile(users, `alice:${hashSync('secret', 4)}\n`);
+  const options = ['--htpasswd', users, '--anonymous-pull', '--max-blob-size', '1k', '--access-log', log];
+  const url = await serve(...options);
+  const push = (headers: Record<string, string>, bytes: number) => {
+    const body = Buffer.alloc(bytes);
+    return fetch(`${url}/v2/a/blobs/uploads/?digest=${digestOf(body)}`, { method: 'POST', body, headers });
+  };
+  const authorization = `Basic ${Buffer.from('alice:secret').toString('base64')}`;
+  expect((await push({}, 10)).status).toBe(401);
+  expect((await push({ authorization }, 10)).status).toBe(201);
+  expect((await push({ authorization }, 2000)).status).toBe(413);
+  const lines = async () => (await readFile(log, 'utf8')).split('\n').filter((line) => line !== '');
+  await vi.waitUntil(async () => (await lines()).length === 3);
+  expect((await lines())[1]).toMatch(
+    /^127\.0\.0\.1 - alice \[.*\] "POST \/v2\/a\/blobs\/uploads\/ HTTP\/1\.1" 201 0 "-" "node" [\d.]+$/,
+  );
+  await rename(log, `${log}.1`);
+  child!.kill('SIGHUP');
+  await vi.waitUntil(() => existsSync(log));
+  expect((await fetch(`${url}/v2/`)).status).toBe(200);
+  await vi.waitUntil(async () => (await lines()).length === 1);
+});
+
+test('gc says what would go, then removes it, beside the registry that serves', async () => {
+  const url = await serve();
+  const body = Buffer.alloc(1000, 'blob');
+  const digest = digestOf(body);
+  await fetch(`${url}/v2/a/blobs/uploads/?digest=${digest}`, { method: 'POST', body });
+  const gc = (...args: string[]) => runLading(['--root', root, 'registry', 'gc', ...args]);
+  expect((await gc()).stdout).toBe('Freed 0B.\n');
+  expect((await gc('--dry-run', '--grace', '0')).stdout).toBe(`KIND   ID\nblob   ${digest}\nWould free 1kB.\n`);
+  expect((await fetch(`${url}/v2/a/blobs/${digest}`)).status).toBe(200);
+  const report = JSON.parse((await gc('--grace', '0', '-o', 'json')).stdout);
+  expect(report).toEqual({ manifests: [], blobs: [digest], uploads: 0, freedBytes: 1000 });
+  expect((await fetch(`${url}/v2/a/blobs/${digest}`)).status).toBe(404);
+});
+
+test('gc where there is no registry is an error with a hint', async () => {
+  const { exitCode, stderr } = await runLading(['--root', join(root, 'none'), 'registry', 'gc']);
+  expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^error: there is no registry in .*\nhint: /)]);
+});
+
+test('--node serves what the node has', async () => {
+  const store = await openStore(root);
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [] }));
+  const digest = await store.blobs.put(bytes);
+  const target = { mediaType: 'application/vnd.oci.image.index.v1+json', digest, size: bytes.byteLength };
+  store.names.set('docker.io/library/app:1', { target, imageId: digest });
+  store.close();
+  const url = await serve('--node');
+  expect(await (await fetch(`${url}/v2/_catalog`)).json()).toEqual({ repositories: ['library/app'] });
+  const answer = await fetch(`${url}/v2/library/app/manifests/1`, { method: 'HEAD' });
+  expect(answer.headers.get('docker-content-digest')).toBe(digest);
+});

@@ -97,7 +97,7 @@ test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () =
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
   writeFileSync(join(folder, 'lading'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 });
-  const lines = ['lading hist', 'lading images -o ', 'lading registry serve --', 'lading registry serve --addr=x:'];
+  const lines = ['lading hist', 'lading images -o ', 'lading registry gc --', 'lading registry serve --addr=x:'];
   const script = `
     source <(lading completion bash)
     for line in ${lines.map((line) => `'${line}'`).join(' ')}; do
@@ -113,7 +113,7 @@ test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () =
   expect(stdout.split('\n')).toEqual([
     'history',
     'table wide json yaml',
-    '--addr --help --root --verbose --no-color --version',
+    '--dry-run --grace --output --help --root --verbose --no-color --version',
     '',
     '',
   ]);
