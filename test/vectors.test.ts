@@ -11,6 +11,7 @@ const implemented = [
   'container-status-image',
   'crash-loop',
   'crash-loop-config',
+  'credential-plugin',
   'default-pull-policy',
   'default-registry-match',
   'docker-config',

@@ -8,6 +8,19 @@ export { Agent, type AgentListeners, type AgentOptions } from './agent.ts';
 export { gcImageId, statusImage } from './container-image.ts';
 export type { WaitingState } from './container-record.ts';
 export type { ImageDecision } from './container-starter.ts';
+export {
+  CredentialPlugins,
+  type CredentialPluginsOptions,
+  type PluginPod,
+  type RunPlugin,
+  runPluginFrom,
+  type ServiceAccounts,
+} from './credential-plugins.ts';
+export {
+  type CredentialProvider,
+  readCredentialProviders,
+  type TokenAttributes,
+} from './credential-provider-config.ts';
 export type { LogStream } from './cri-log.ts';
 export { EventRecorder, type EventText, type KubeEvent } from './events.ts';
 export {

@@ -28,6 +28,13 @@ export {
   lookUpAll,
   type OfferedCredential,
 } from './credentials/keyring.ts';
+export { type PluginAnswer, PluginCache, type PluginCacheKeyType, pluginMatches } from './credentials/plugin-cache.ts';
+export {
+  decodePluginAnswer,
+  encodePluginRequest,
+  type PluginRequest,
+  pluginApiVersions,
+} from './credentials/plugin-protocol.ts';
 export { keyringOfSecrets, type PullSecret } from './credentials/pull-secrets.ts';
 export { registryPatternMatches } from './credentials/registry-pattern.ts';
 export {
