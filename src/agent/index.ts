@@ -11,6 +11,7 @@ export type { ImageDecision } from './container-starter.ts';
 export {
   CredentialPlugins,
   type CredentialPluginsOptions,
+  credentialsWithPlugins,
   type PluginPod,
   type RunPlugin,
   runPluginFrom,

@@ -27,7 +27,7 @@ export type PodCredentialSource = (pod: Pod, repository: string) => Promise<read
 export const credentialsOfPullSecrets: PodCredentialSource = async ({ pullSecrets }, repository) =>
   keyringOfSecrets(pullSecrets).lookUp(repository).map(podCredential);
 
-function podCredential({ username, password, owner, hash }: OfferedCredential): PodCredential {
+export function podCredential({ username, password, owner, hash }: OfferedCredential): PodCredential {
   const auth = { username, password };
   if (!owner) return { auth };
   return { auth, source: 'secret' in owner ? { secret: { ...owner.secret, credentialHash: hash } } : owner };

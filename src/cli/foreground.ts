@@ -1,12 +1,24 @@
 /** Runs pods in the foreground: their output on stdout, what happens to them on stderr, until they end or are stopped. */
 import { styleText } from 'node:util';
-import type { ContainerOutput, ImageDecision, KubeEvent, Pod, PodStatus } from '../agent/index.ts';
+import {
+  type ContainerOutput,
+  CredentialPlugins,
+  credentialsWithPlugins,
+  type ImageDecision,
+  type KubeEvent,
+  type Pod,
+  type PodCredentialSource,
+  type PodStatus,
+  readCredentialProviders,
+  runPluginFrom,
+} from '../agent/index.ts';
 import { LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
 import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
 import type { Cli } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
+import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
 import { chooseRuntime, type Node, openNode, startAgent } from './node.ts';
 import { printable } from './output.ts';
@@ -14,18 +26,38 @@ import { openProgressView, type ProgressView } from './progress-view.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
-  const node = await openNode({ root: cli.settings.root });
+  const credentials = pluginCredentials(options);
   const screen = new Screen(cli);
+  const registry = { onWarning: ({ text }: { text: string }) => screen.warn(text) };
+  const node = await openNode({ root: cli.settings.root, registry });
   try {
-    return await runPods({ cli, node, screen }, pods, options);
+    return await runPods({ cli, node, screen, credentials }, pods, options);
   } finally {
     await screen.close();
     await node.close();
   }
 }
 
+/** With the options of a kubelet. @throws LadingError `ERR_LADING_CREDENTIAL_PROVIDER_CONFIG` */
+function pluginCredentials(options: RunOptions): PodCredentialSource | undefined {
+  const { imageCredentialProviderConfig: config, imageCredentialProviderBinDir: folder } = options;
+  if (config === undefined && folder === undefined) return undefined;
+  if (config === undefined || folder === undefined) {
+    throw new UsageError('--image-credential-provider-config and --image-credential-provider-bin-dir need each other');
+  }
+  const providers = readCredentialProviders(config);
+  return credentialsWithPlugins(new CredentialPlugins({ providers, run: runPluginFrom(folder) }));
+}
+
+interface RunContext {
+  readonly cli: Cli;
+  readonly node: Node;
+  readonly screen: Screen;
+  readonly credentials: PodCredentialSource | undefined;
+}
+
 async function runPods(
-  { cli, node, screen }: { cli: Cli; node: Node; screen: Screen },
+  { cli, node, screen, credentials }: RunContext,
   pods: readonly Pod[],
   options: RunOptions,
 ): Promise<number> {
@@ -39,6 +71,7 @@ async function runPods(
   node.images.onPullWarning((reference, warning) => screen.warn(`${formatReference(reference)}: ${warning}`));
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
+    ...(credentials && { credentials }),
     onOutput: (output) => screen.output(output),
     onDecision: (decision) => {
       screen.decision(decision);

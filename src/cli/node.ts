@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Agent, type AgentListeners } from '../agent/index.ts';
+import { Agent, type AgentListeners, type AgentOptions } from '../agent/index.ts';
 import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/index.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
@@ -52,14 +52,18 @@ export interface PodNode {
 }
 
 /** Lets pods run on a node; recovers first what a killed process left on it. */
-export async function startAgent(node: Node, runtime: ContainerRuntime, listeners: AgentListeners): Promise<PodNode> {
+export async function startAgent(
+  node: Node,
+  runtime: ContainerRuntime,
+  options: AgentListeners & Pick<AgentOptions, 'credentials'>,
+): Promise<PodNode> {
   const { store, registry, unpack } = node;
   const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
   await service.recover();
   const logRoot = join(store.root, 'logs', randomUUID());
   await mkdir(logRoot, { recursive: true });
   await writeOwner(logRoot);
-  const agent = new Agent({ images: node.images, runtime: service, logRoot, ...listeners });
+  const agent = new Agent({ images: node.images, runtime: service, logRoot, ...options });
   return {
     agent,
     runtime: service,

@@ -6,6 +6,8 @@ export interface RunOptions {
   readonly runtime?: RuntimeChoice;
   readonly gracePeriod?: number;
   readonly retry?: true;
+  readonly imageCredentialProviderConfig?: string;
+  readonly imageCredentialProviderBinDir?: string;
 }
 
 export function define(command: Command, cli: Cli): void {
@@ -20,6 +22,8 @@ export function define(command: Command, cli: Cli): void {
     )
     .option('--grace-period <seconds>', "time to end after Ctrl-C, instead of the pods' own", parseSeconds)
     .option('--retry', 'keep trying when a container cannot be started the first time, as a kubelet does')
+    .option('--image-credential-provider-config <file>', "credential plugins: the kubelet's file, or a folder of such")
+    .option('--image-credential-provider-bin-dir <dir>', 'where the programs of credential plugins are')
     .addHelpText(
       'after',
       '\nKinds: Pod and List; Deployment, DaemonSet, StatefulSet and Job through their pod templates. The pull policy is\n' +
