@@ -16,9 +16,10 @@ import { fileURLToPath } from 'node:url';
 import { programMissing } from './foreign-clients.ts';
 import type { LadingProcessOptions } from './lading-process.ts';
 
-/** Ids that no user of the machine has. */
-const ordinaryUid = 64_322;
-const range = { start: 1_600_000_000, count: 65_536 };
+/** Ids that no user of the machine has, others in each process. */
+const slot = process.pid % 1_000_000;
+const ordinaryUid = 400_000_000 + slot;
+const range = { start: 500_000_000 + slot * 1_100, count: 1_100 };
 const project = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Why tests cannot become an ordinary user, undefined where they can: the reason for a skip. */
