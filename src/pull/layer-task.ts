@@ -3,6 +3,7 @@ import type { GrowingBlob } from '../unpack/index.ts';
 import { type BlobTask, ensureBlob } from './blob-task.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import { EarlyUnpack, type UnpackedLayer } from './early-unpack.ts';
+import { isLayerHere } from './image-complete.ts';
 import type { LayerProgress } from './progress.ts';
 
 /** A layer that has to be on this node, unpacked. */
@@ -13,19 +14,27 @@ export interface LayerTask extends BlobTask {
   readonly dominates: boolean;
 }
 
+type Emit = (state: LayerProgress['state'], bytes: number) => void;
+
 /**
- * Fetches a layer's blob if it is not stored, unpacks it, while it comes in if possible, and publishes it.
+ * Fetches a layer's blob if it is not stored; where the node unpacks, unpacks it and publishes it.
  * @returns bytes that came over the network
  */
 export async function ensureLayer(deps: PullDependencies, task: LayerTask): Promise<number> {
-  const { descriptor, diffId } = task;
-  const emit = (state: LayerProgress['state'], bytes: number) =>
-    task.emit({ layer: descriptor.digest, size: descriptor.size, state, bytes });
-  if (deps.store.layers.has(diffId)) {
+  const { descriptor } = task;
+  const emit: Emit = (state, bytes) => task.emit({ layer: descriptor.digest, size: descriptor.size, state, bytes });
+  if (await isLayerHere(deps.store, task)) {
     emit('exists', descriptor.size);
     return 0;
   }
   emit('waiting', 0);
+  const fetched = await (deps.store.unpacks ? fetchAndUnpack(deps, task, emit) : ensureBlob(deps, task, emit));
+  emit('done', descriptor.size);
+  return fetched;
+}
+
+/** Unpacks while the blob comes in, if possible. */
+async function fetchAndUnpack(deps: PullDependencies, task: LayerTask, emit: Emit): Promise<number> {
   let isStored = false;
   const onProgress = (bytes: number) => {
     // One state at a time: what is unpacked of a blob that still comes in is nobody's concern.
@@ -35,7 +44,7 @@ export async function ensureLayer(deps: PullDependencies, task: LayerTask): Prom
   const early = new EarlyUnpack((growing, stop) => {
     const options = { signal: signal ? AbortSignal.any([signal, stop]) : stop };
     return unpackUnpublished(deps, { ...task, options, growing }, onProgress);
-  }, descriptor.size);
+  }, task.descriptor.size);
   let fetched: number;
   try {
     fetched = await ensureBlob(deps, { ...task, onDownload: (file, growing) => early.begin(file, growing) }, emit);
@@ -48,7 +57,6 @@ export async function ensureLayer(deps: PullDependencies, task: LayerTask): Prom
   const unpacked = await early.take();
   if (unpacked) await publish(unpacked);
   else await unpackLayer(deps, task, onProgress);
-  emit('done', descriptor.size);
   return fetched;
 }
 
