@@ -38,8 +38,8 @@ export function newClient(options: RegistryClientOptions = {}): TestClient {
 }
 
 /** A server that is closed with the test. */
-export async function newServer(answer: Answer): Promise<HostileServer> {
-  const server = await startHostileServer(answer);
+export async function newServer(answer: Answer, host?: '127.0.0.1' | '::1'): Promise<HostileServer> {
+  const server = await startHostileServer(answer, undefined, host);
   onTestFinished(() => server.close());
   return server;
 }

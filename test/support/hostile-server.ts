@@ -16,7 +16,7 @@ export interface ReceivedRequest {
 /** Answers one request, as badly as the test wants it. */
 export type Answer = (request: ReceivedRequest, response: ServerResponse) => unknown;
 
-/** An HTTP server on 127.0.0.1 for what a real registry does not do on demand. It remembers what it was asked. */
+/** An HTTP server on loopback for what a real registry does not do on demand. It remembers what it was asked. */
 export class HostileServer {
   readonly requests: ReceivedRequest[] = [];
   readonly #server: ReturnType<typeof createServer>;
@@ -31,9 +31,10 @@ export class HostileServer {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** `127.0.0.1:PORT` */
+  /** `127.0.0.1:PORT`, or `[::1]:PORT` */
   get address(): string {
-    return `127.0.0.1:${this.port}`;
+    const { address, family } = this.#server.address() as AddressInfo;
+    return `${family === 'IPv6' ? `[${address}]` : address}:${this.port}`;
   }
 
   get url(): string {
@@ -55,6 +56,7 @@ export class HostileServer {
 export async function startHostileServer(
   answer: Answer,
   tls?: { readonly cert: Buffer; readonly key: Buffer },
+  host: '127.0.0.1' | '::1' = '127.0.0.1',
 ): Promise<HostileServer> {
   const connections = new WeakMap<Socket, number>();
   let connectionCount = 0;
@@ -77,7 +79,7 @@ export async function startHostileServer(
     socket.on('error', () => {});
   });
   const hostile = new HostileServer(server, tls ? 'https' : 'http');
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   return hostile;
 }
