@@ -53,7 +53,7 @@ async function registryFacts(
     return {
       reachable: true,
       digest: plan.target.digest,
-      responseMs: plan.responseMs,
+      responseMs: Math.round(plan.responseMs * 10) / 10,
       layersToFetch: plan.layersToFetch,
       bytesToFetch: plan.bytesToFetch,
       ...(plan.platform ? { platform: formatPlatform(plan.platform) } : {}),
