@@ -1,0 +1,152 @@
+// npm run bench -- registry [--quick] [--runs N] [--scale N] [--place NAME]: our registry and its client beside others.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { clients, pushAndPull, shapes } from './registry/copies.ts';
+import { loads, pullLarge, pushLarge } from './registry/loads.ts';
+import { dockerServer, ladingServer, type Server } from './registry/servers.ts';
+
+export const summary = 'the embedded registry beside docker-registry, `lading copy` beside `skopeo copy`';
+
+/** Memory shows the program, a disk what its syncs cost. */
+const places = [
+  { name: 'tmpfs', folder: '/dev/shm' },
+  { name: 'disk', folder: tmpdir() },
+];
+const servers = [ladingServer, dockerServer] as const;
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      quick: { type: 'boolean', default: false },
+      runs: { type: 'string' },
+      scale: { type: 'string' },
+      place: { type: 'string', multiple: true, default: [] },
+    },
+  });
+  const runs = Number(values.runs ?? (values.quick ? 3 : 5));
+  const scale = Number(values.scale ?? (values.quick ? 0.15 : 1));
+  const chosen = values.place.length > 0 ? values.place : values.quick ? ['tmpfs'] : places.map(({ name }) => name);
+  for (const program of ['skopeo', 'docker-registry']) {
+    if (spawnSync(program, ['--version'], { stdio: 'ignore' }).status !== 0) {
+      throw new Error(`${program} is missing for this benchmark. As root: apt-get install ${program}`);
+    }
+  }
+  for (const place of places.filter(({ name }) => chosen.includes(name))) {
+    await inFolder(place.folder, (folder) => compareServers(folder, { place: place.name, runs, scale }));
+    await inFolder(place.folder, (folder) => compareClients(folder, { place: place.name, runs, scale }));
+  }
+  await compareMemory(Math.ceil(2048 * scale));
+}
+
+interface Setting {
+  readonly place: string;
+  readonly runs: number;
+  readonly scale: number;
+}
+
+async function compareServers(folder: string, { place, runs, scale }: Setting): Promise<void> {
+  console.log(`\nServers on ${place}, asked by the same client; medians of ${runs} interleaved runs`);
+  await withServers(folder, async (started) => {
+    const rows: Record<string, object> = {};
+    for (const { name, unit, run } of loads(scale)) {
+      const rates = await interleaved(started, runs, run);
+      const [ours, theirs] = rates.map(median) as [number, number];
+      rows[name] = {
+        lading: rounded(ours),
+        'docker-registry': rounded(theirs),
+        unit,
+        ratio: rounded(ours / theirs),
+      };
+    }
+    console.table(rows);
+  });
+}
+
+async function compareClients(folder: string, { place, runs, scale }: Setting): Promise<void> {
+  console.log(`\nWhole commands on ${place}, in seconds; medians of ${runs} interleaved runs`);
+  await withServers(folder, async (started) => {
+    const rows: Record<string, object> = {};
+    for (const shape of shapes(scale)) {
+      const pairs = started.flatMap((server) => clients.map((client) => ({ server, client })));
+      const times = await interleaved(pairs, runs, ({ server, client }) =>
+        pushAndPull(client, { server, shape, folder }),
+      );
+      for (const way of ['push', 'pull'] as const) {
+        const seconds = times.map((each) => median(each.map((time) => time[way])));
+        for (const [index, server] of started.entries()) {
+          const [ours, theirs] = seconds.slice(index * 2, index * 2 + 2) as [number, number];
+          rows[`${way} ${shape.name}, ${server.name}`] = {
+            'lading copy': rounded(ours),
+            'skopeo copy': rounded(theirs),
+            ratio: rounded(ours / theirs),
+          };
+        }
+      }
+    }
+    console.table(rows);
+  });
+}
+
+async function compareMemory(mebibytes: number): Promise<void> {
+  console.log(`\nPeak memory of fresh servers after one blob of ${mebibytes} MiB up and down, in MiB`);
+  await inFolder(tmpdir(), (folder) =>
+    withServers(folder, async (started) => {
+      const row: Record<string, number> = {};
+      for (const server of started) {
+        const { digest } = await pushLarge(server.port, mebibytes);
+        await pullLarge(server.port, mebibytes, digest);
+        row[server.name] = Math.round(server.peakBytes() / 2 ** 20);
+      }
+      console.table([row]);
+    }),
+  );
+}
+
+async function withServers(folder: string, work: (started: readonly Server[]) => Promise<void>): Promise<void> {
+  const started: Server[] = [];
+  try {
+    for (const kind of servers) started.push(await kind.start(join(folder, kind.name)));
+    await work(started);
+  } finally {
+    for (const server of started) await server.close();
+  }
+}
+
+async function inFolder(parent: string, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(parent, 'lading-bench-'));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** One after another, again and again, so that whatever else the machine does meets all of them. The first is not counted. */
+async function interleaved<T, R>(
+  contenders: readonly T[],
+  runs: number,
+  run: (contender: T) => Promise<R>,
+): Promise<R[][]> {
+  const results: R[][] = contenders.map(() => []);
+  for (let round = 0; round <= runs; round += 1) {
+    for (const [index, contender] of contenders.entries()) {
+      const result = await run(contender);
+      if (round > 0) results[index]!.push(result);
+    }
+  }
+  return results;
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function rounded(number: number): number {
+  return Number(number.toPrecision(3));
+}
