@@ -109,7 +109,7 @@ describe('pushing what refers to an image', () => {
 
   test('adds to the list under the tag, and looks whether somebody else has changed it meanwhile', async () => {
     const theirs = { ...entry('theirs', 'sbom'), 'x-unknown': true };
-    let tag: { manifests: object[] } | undefined;
+    let tag: { manifests: readonly object[] } | undefined;
     let writes = 0;
     const server = await newServer(({ method, path, headers, body }, response) => {
       if (!path.includes(referrersTag(subject))) return response.writeHead(201).end();
