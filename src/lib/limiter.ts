@@ -25,6 +25,17 @@ export class Limiter {
     signal?.throwIfAborted();
     if (this.#running >= this.#limit) await this.#turn(signal);
     else this.#running += 1;
+    return this.#release();
+  }
+
+  /** The same if it is its turn now; undefined otherwise. */
+  tryAcquire(): (() => void) | undefined {
+    if (this.#running >= this.#limit) return undefined;
+    this.#running += 1;
+    return this.#release();
+  }
+
+  #release(): () => void {
     let released = false;
     return () => {
       if (released) return;

@@ -1,4 +1,5 @@
 import { debugLog } from '../lib/debug.ts';
+import { withParts } from './blob-parts.ts';
 import { type BlobPlace, type OpenedBlob, sizeError } from './blob-place.ts';
 import type { BlobSlots } from './blob-slots.ts';
 import type { EndpointWalk } from './endpoint-walk.ts';
@@ -65,9 +66,11 @@ export async function downloadBlob(
     walk.run(async (place, one): Promise<Source> => {
       const release = await slots.acquire(place.host, options.signal);
       try {
-        const opened = await place.open(at, mode, { ...options, ...one });
+        const call = { ...options, ...one };
+        const opened = await place.open(at, mode, call);
         places.add(place);
-        return { place, opened: { ...opened, bytes: releasing(opened.bytes, release) } };
+        const bytes = slots.perBlob > 1 ? withParts(opened, { place, size, slots, options: call }) : opened.bytes;
+        return { place, opened: { ...opened, bytes: releasing(bytes, release) } };
       } catch (error) {
         release();
         throw error;

@@ -19,6 +19,8 @@ export interface OpenedBlob {
   readonly bytes: AsyncIterable<Uint8Array>;
   /** A new request for the rest makes sense after a cut. */
   readonly resumable: boolean;
+  /** The server says that it sends parts of it. */
+  readonly hasRanges: boolean;
   readonly asked: Asked;
 }
 
@@ -63,7 +65,7 @@ export class BlobPlace implements Candidate {
       if (response.status === 206) {
         const ranges = headerLines(response, 'content-range');
         if (isRestOf(parseContentRange(ranges), offset, size) && hasLength(response, size - offset)) {
-          return { offset, bytes: response.body, resumable: true, asked: response.asked };
+          return { offset, bytes: response.body, resumable: true, hasRanges: true, asked: response.asked };
         }
         log('%s: asked from %d on, got Content-Range %s', response.asked.what, offset, ranges.join(', '));
       }
@@ -72,6 +74,20 @@ export class BlobPlace implements Candidate {
       await response.body.discard();
     }
     return skipTo(offset, this.#whole(await this.#request(undefined, options)), mode);
+  }
+
+  /**
+   * The bytes from `first` to `last`, both included.
+   * @throws RegistryError `protocol` for an answer that is not exactly this; and what `Requester.send` throws
+   */
+  async openPart(first: number, last: number, options: SendOptions): Promise<AsyncIterable<Uint8Array>> {
+    const { size } = this.#options.descriptor;
+    const response = await this.#request(`bytes=${first}-${last}`, options);
+    const range = parseContentRange(headerLines(response, 'content-range'));
+    const isIt = range?.first === first && range.last === last && (range.size ?? size) === size;
+    if (response.status === 206 && isIt && hasLength(response, last + 1 - first)) return response.body;
+    response.body.discard().catch(() => {});
+    throw contentError('protocol', response.asked, `not with the bytes ${first}-${last} that were asked for`);
   }
 
   #request(range: string | undefined, options: SendOptions): Promise<RegistryResponse> {
@@ -106,13 +122,14 @@ export class BlobPlace implements Candidate {
     const coding = codingOf(headerOf(response, 'content-encoding'));
     // A stored object may carry the header too; then its length is that of the stored bytes, which are wanted.
     if (coding !== undefined && headerOf(response, 'content-length') !== String(size)) {
-      return { offset: 0, bytes: decoding(body, coding, asked), resumable: false, asked };
+      return { offset: 0, bytes: decoding(body, coding, asked), resumable: false, hasRanges: false, asked };
     }
     if (!hasLength(response, size)) {
       body.discard().catch(() => {});
       throw sizeError(asked, `${headerOf(response, 'content-length')} bytes instead of the ${size}`);
     }
-    return { offset: 0, bytes: body, resumable: true, asked };
+    const hasRanges = headerOf(response, 'accept-ranges') === 'bytes';
+    return { offset: 0, bytes: body, resumable: true, hasRanges, asked };
   }
 }
 

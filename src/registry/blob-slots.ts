@@ -6,17 +6,38 @@ export interface BlobLimits {
   readonly perHost?: number;
   /** From all hosts together. Default 16. */
   readonly overall?: number;
+  /**
+   * Parts of one large blob, of 8 MiB each in memory, where its host is slow and connections are free. Default 4; 1 always
+   * fetches a blob in one stream.
+   */
+  readonly perBlob?: number;
 }
 
 /** Places for bodies of blobs; who waits for one gives way to whoever waited longer. */
 export class BlobSlots {
+  readonly perBlob: number;
   readonly #perHost: number;
   readonly #overall: Limiter;
   readonly #hosts = new Map<string, Limiter>();
 
-  constructor({ perHost = 6, overall = 16 }: BlobLimits) {
+  constructor({ perHost = 6, overall = 16, perBlob = 4 }: BlobLimits) {
+    this.perBlob = perBlob;
     this.#perHost = perHost;
     this.#overall = new Limiter(overall);
+  }
+
+  /** A place if one is free and nobody waits for it; call the result when the body has ended. */
+  tryAcquire(host: string): (() => void) | undefined {
+    const releaseHost = this.#limiterOf(host).tryAcquire();
+    const releaseOverall = releaseHost && this.#overall.tryAcquire();
+    if (!releaseOverall) {
+      releaseHost?.();
+      return undefined;
+    }
+    return () => {
+      releaseHost();
+      releaseOverall();
+    };
   }
 
   /**
@@ -24,9 +45,7 @@ export class BlobSlots {
    * ends then, read or not.
    */
   async acquire(host: string, signal: AbortSignal | undefined): Promise<() => void> {
-    const limiter = this.#hosts.get(host) ?? new Limiter(this.#perHost);
-    this.#hosts.set(host, limiter);
-    const releaseHost = await limiter.acquire(signal);
+    const releaseHost = await this.#limiterOf(host).acquire(signal);
     let releaseOverall: () => void;
     try {
       releaseOverall = await this.#overall.acquire(signal);
@@ -41,5 +60,11 @@ export class BlobSlots {
     };
     signal?.addEventListener('abort', release, { once: true });
     return release;
+  }
+
+  #limiterOf(host: string): Limiter {
+    const limiter = this.#hosts.get(host) ?? new Limiter(this.#perHost);
+    this.#hosts.set(host, limiter);
+    return limiter;
   }
 }

@@ -160,8 +160,8 @@ export class Transport {
       });
       response = await unlessAborted(answer, signal); // undici looks at the signal only once it is connected
     } catch (error) {
-      signal?.throwIfAborted();
       if (!(request.httpFallback && noTlsThere(error))) finished(undefined, 0);
+      signal?.throwIfAborted();
       if (bodyFailure) throw bodyFailure.error;
       throw transportFault(error, proxy && proxyName(proxy));
     }
