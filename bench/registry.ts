@@ -27,7 +27,7 @@ export async function run(args: readonly string[]): Promise<void> {
       place: { type: 'string', multiple: true, default: [] },
     },
   });
-  const runs = Number(values.runs ?? (values.quick ? 3 : 5));
+  const runs = Number(values.runs ?? (values.quick ? 2 : 5));
   const scale = Number(values.scale ?? (values.quick ? 0.15 : 1));
   const chosen = values.place.length > 0 ? values.place : values.quick ? ['tmpfs'] : places.map(({ name }) => name);
   for (const program of ['skopeo', 'docker-registry']) {
