@@ -17,6 +17,7 @@ import { Demotions } from './endpoint-walk.ts';
 import { Endpoints, type Operation } from './endpoints.ts';
 import { hasBlob } from './has-blob.ts';
 import { defaultCertsDirs } from './hosts/directory.ts';
+import { type MirrorTable, parseMirrors } from './hosts/mirrors.ts';
 import { machineCredentials } from './machine-credentials.ts';
 import {
   deleteManifest,
@@ -41,6 +42,8 @@ export interface RegistryClientOptions {
   readonly credentials?: CredentialSource;
   /** Folders with `<host>/hosts.toml`; the first one that knows a registry counts. Default: those of this machine. */
   readonly certsDirs?: readonly string[];
+  /** Mirrors of registries that have no folder there, in short. A folder `_default` counts after a registry's own mirrors. */
+  readonly mirrors?: MirrorTable;
   /** Called for every HTTP exchange when it has ended, token requests and redirects included. */
   readonly onRequest?: (record: RequestRecord) => void;
   /** Called for what a user should know although all goes well; process warnings by default. */
@@ -75,9 +78,10 @@ export class RegistryClient {
   readonly #endpoints: Endpoints;
   readonly #blobs: BlobFetcher;
 
+  /** @throws LadingError `ERR_LADING_HOSTS_MIRRORS` */
   constructor(options: RegistryClientOptions = {}) {
     const { clock = systemClock, random = Math.random, tls = {}, lookup, onRequest } = options;
-    const { certsDirs = defaultCertsDirs(), limits = {}, internalUrls = 'refused' } = options;
+    const { certsDirs = defaultCertsDirs(), mirrors = {}, limits = {}, internalUrls = 'refused' } = options;
     const warnings = new Warnings(options.onWarning, clock);
     this.#transport = new Transport({
       timeouts: { ...defaultTimeouts, ...options.timeouts },
@@ -98,7 +102,7 @@ export class RegistryClient {
       warnings,
     });
     const endpoints = new Endpoints({
-      certsDirs,
+      hosts: { certsDirs, mirrors: parseMirrors(mirrors) },
       retrier,
       demotions: new Demotions(clock),
       warn: (registry, text) => warnings.say(registry, text),

@@ -1,6 +1,6 @@
 import { type Capability, type Endpoint, endpointKey, namespaceOf, upstreamOf } from './endpoint.ts';
 import { type Candidate, type Demotions, EndpointWalk } from './endpoint-walk.ts';
-import { loadEndpoints } from './hosts/load.ts';
+import { type HostsConfiguration, loadEndpoints } from './hosts/load.ts';
 import { RegistryError } from './registry-error.ts';
 import type { Retrier } from './retry.ts';
 
@@ -12,7 +12,7 @@ export interface EndpointCandidate extends Candidate {
 }
 
 export interface EndpointsOptions {
-  readonly certsDirs: readonly string[];
+  readonly hosts: HostsConfiguration;
   readonly retrier: Retrier;
   readonly demotions: Demotions;
   /** Told of a configuration that is ignored. */
@@ -32,7 +32,7 @@ export class Endpoints {
    * @throws RegistryError `unsupported` when the configuration leaves none; LadingError `ERR_LADING_HOSTS_…`
    */
   async for(registry: string, operation: Operation): Promise<readonly Endpoint[]> {
-    const { endpoints, file, warning } = await loadEndpoints(registry, this.#options.certsDirs);
+    const { endpoints, file = 'the configured mirrors', warning } = await loadEndpoints(registry, this.#options.hosts);
     if (warning !== undefined) this.#options.warn(registry, warning);
     const fitting = endpointsFor(endpoints, operation);
     if (fitting.length > 0) return fitting;
@@ -46,7 +46,7 @@ export class Endpoints {
 
   /** The endpoint that is the registry and no mirror of it. */
   async itself(registry: string): Promise<Endpoint> {
-    const { endpoints } = await loadEndpoints(registry, this.#options.certsDirs);
+    const { endpoints } = await loadEndpoints(registry, this.#options.hosts);
     return endpoints.find((endpoint) => namespaceOf(endpoint) === undefined) ?? upstreamOf(registry);
   }
 

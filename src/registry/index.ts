@@ -21,6 +21,7 @@ export {
 export type { Capability } from './endpoint.ts';
 export { isForeignLayer } from './foreign-layer.ts';
 export { certsDirsVariable, defaultCertsDirs } from './hosts/directory.ts';
+export { type Mirror, type MirrorTable, parseMirrors } from './hosts/mirrors.ts';
 export { machineCredentials } from './machine-credentials.ts';
 export { type FetchedManifest, maxManifestBytes, type ResolvedManifest } from './manifests.ts';
 export type { RateLimit } from './rate-limit.ts';

@@ -1,8 +1,10 @@
 import type { Reference } from '../oci/reference.ts';
+import type { RegistryClientOptions } from './client.ts';
 import { type Capability, type Endpoint, endpointUrl } from './endpoint.ts';
 import { endpointsFor, type Operation } from './endpoints.ts';
 import { defaultCertsDirs } from './hosts/directory.ts';
 import { loadEndpoints } from './hosts/load.ts';
+import { parseMirrors } from './hosts/mirrors.ts';
 
 /** Where the client would ask for an image on this machine, and in which order. */
 export interface RequestPlan {
@@ -10,6 +12,8 @@ export interface RequestPlan {
   readonly directory: string | undefined;
   /** Its `hosts.toml`, if that is used. */
   readonly file: string | undefined;
+  /** The key of its mirrors in the short form, where those are used: the registry, or `_default`. */
+  readonly mirrorsOf: string | undefined;
   /** Why the `hosts.toml` is ignored. */
   readonly warning: string | undefined;
   readonly endpoints: readonly PlannedEndpoint[];
@@ -42,14 +46,14 @@ export interface PlannedEndpoint {
 /**
  * What would be asked, without asking.
  * @param reference as `pullReference` gives it
- * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`
+ * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`, `ERR_LADING_HOSTS_MIRRORS`
  */
 export async function planRequests(
   reference: Reference,
-  { certsDirs = defaultCertsDirs() }: { certsDirs?: readonly string[] } = {},
+  { certsDirs = defaultCertsDirs(), mirrors = {} }: Pick<RegistryClientOptions, 'certsDirs' | 'mirrors'> = {},
 ): Promise<RequestPlan> {
   const { registry, repository, digest, tag = 'latest' } = reference;
-  const { endpoints, ...where } = await loadEndpoints(registry, certsDirs);
+  const { endpoints, ...where } = await loadEndpoints(registry, { certsDirs, mirrors: parseMirrors(mirrors) });
   const urls = (operation: Operation, target: string) =>
     endpointsFor(endpoints, operation).map((endpoint) => endpointUrl(endpoint, `/${repository}/${target}`));
   return {

@@ -7,7 +7,8 @@ import { parseDigest } from '../../../src/oci/index.ts';
 import { goDuration } from '../../../src/policy/index.ts';
 import type { Endpoint } from '../../../src/registry/endpoint.ts';
 import { findHostDirectory } from '../../../src/registry/hosts/directory.ts';
-import { type HostEntry, parseHostsFile } from '../../../src/registry/hosts/hosts-file.ts';
+import type { HostEntry } from '../../../src/registry/hosts/host-entry.ts';
+import { parseHostsFile } from '../../../src/registry/hosts/hosts-file.ts';
 import { loadEndpoints } from '../../../src/registry/hosts/load.ts';
 import { planRequests } from '../../../src/registry/index.ts';
 import type { Check, VectorCase } from '../vector-table.ts';
@@ -21,7 +22,7 @@ export const check: Check = async (vector) => {
       mkdirSync(dirname(join(root, name)), { recursive: true });
       writeFileSync(join(root, name), text);
     }
-    const directory = await findHostDirectory(vector.registry, [root]);
+    const directory = (await findHostDirectory(vector.registry, [root]))?.path;
     const configDir = directory === undefined ? undefined : relative(root, directory);
     const found = vector.expect.entries ? await entriesIn(directory!) : await planOf(vector, root);
     return { expected: normalized(vector.expect), actual: { configDir, ...found } };
@@ -33,7 +34,7 @@ export const check: Check = async (vector) => {
 async function planOf({ registry, repository }: VectorCase, root: string): Promise<object> {
   const certsDirs = [root];
   try {
-    const { endpoints, warning } = await loadEndpoints(registry, certsDirs);
+    const { endpoints, warning } = await loadEndpoints(registry, { certsDirs, mirrors: new Map() });
     const reference = { registry, repository };
     const byTag = await planRequests({ ...reference, tag: 'latest' }, { certsDirs });
     const byDigest = await planRequests({ ...reference, digest }, { certsDirs });

@@ -39,9 +39,7 @@ async function showHosts(cli: Cli, image: string, format: DocumentFormat | undef
 }
 
 async function describe(registry: string, plan: RequestPlan): Promise<string> {
-  const { directory, file, endpoints, manifest, blobs, referrers, push } = plan;
-  const source =
-    file ?? (directory === undefined ? 'nothing: no certs.d folder knows it' : `the files in ${directory}`);
+  const { endpoints, manifest, blobs, referrers, push } = plan;
   const rows = endpoints.map((endpoint, index) => [
     String(index + 1),
     endpoint.url,
@@ -49,13 +47,18 @@ async function describe(registry: string, plan: RequestPlan): Promise<string> {
     remarksOn(endpoint),
   ]);
   return [
-    `${registry} is configured by ${source}\n\n`,
+    `${registry} is configured by ${sourceOf(plan)}\n\n`,
     await formatTable([['#', 'ENDPOINT', 'CAPABILITIES', 'CONNECTION'], ...rows]),
     section('The manifest is asked for at', manifest),
     section('Layers are fetched from', blobs),
     section('Referrers are listed by', referrers),
     section('Uploads begin at', push === undefined ? [] : [push]),
   ].join('');
+}
+
+function sourceOf({ directory, file, mirrorsOf }: RequestPlan): string {
+  if (mirrorsOf !== undefined) return `the mirrors of ${mirrorsOf} in the configuration file`;
+  return file ?? (directory === undefined ? 'nothing: no certs.d folder knows it' : `the files in ${directory}`);
 }
 
 function section(title: string, urls: readonly string[]): string {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { errorMessage, LadingError } from '../../lib/errors.ts';
 import type { ClientCertificate } from '../connector.ts';
-import type { ClientFiles } from './hosts-file.ts';
+import type { ClientFiles } from './host-entry.ts';
 
 /** Names of the certificates of one endpoint. */
 export interface CertificateFiles {

@@ -6,6 +6,9 @@ import { errorCode } from '../../lib/errors.ts';
 /** Names the folders with `<host>/hosts.toml`, separated by colons; an empty value means none. */
 export const certsDirsVariable = 'LADING_CERTS_D';
 
+/** Stands for all registries that are not named. */
+export const defaultName = '_default';
+
 /**
  * Where endpoints are configured: Lading's own folder first, so that it can say something else than containerd's.
  * @param uid effective user id; undefined on systems that have none
@@ -21,16 +24,25 @@ export function defaultCertsDirs(
   return [path.join(uid === 0 ? '/etc' : home, 'lading', 'certs.d'), '/etc/containerd/certs.d'];
 }
 
+export interface HostDirectory {
+  readonly path: string;
+  /** It is the one for registries without a folder of their own. */
+  readonly isDefault: boolean;
+}
+
 /**
  * The folder that configures a registry; undefined when there is none. The first one that exists ends the search, even
  * if it is empty.
  * @see registry.md 5.1
  */
-export async function findHostDirectory(registry: string, certsDirs: readonly string[]): Promise<string | undefined> {
+export async function findHostDirectory(
+  registry: string,
+  certsDirs: readonly string[],
+): Promise<HostDirectory | undefined> {
   for (const root of certsDirs) {
     for (const name of directoryNames(registry)) {
       const directory = path.join(root, name);
-      if (await isDirectory(directory)) return directory;
+      if (await isDirectory(directory)) return { path: directory, isDefault: name === defaultName };
     }
   }
   return undefined;
@@ -40,7 +52,7 @@ export async function findHostDirectory(registry: string, certsDirs: readonly st
 function directoryNames(registry: string): readonly string[] {
   const colon = registry.lastIndexOf(':');
   const withoutColon = colon > 0 ? [`${registry.slice(0, colon)}_${registry.slice(colon + 1)}_`] : [];
-  return [...withoutColon, registry, '_default'];
+  return [...withoutColon, registry, defaultName];
 }
 
 async function isDirectory(directory: string): Promise<boolean> {

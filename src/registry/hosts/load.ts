@@ -4,8 +4,18 @@ import { errorCode, errorMessage, LadingError } from '../../lib/errors.ts';
 import type { ConnectionSettings } from '../connector.ts';
 import { type Endpoint, portOf, upstreamOf } from '../endpoint.ts';
 import { certificateFilesIn, readCertificates } from './certificates.ts';
-import { certsDirsVariable, findHostDirectory } from './directory.ts';
-import { type HostEntry, HostsFileFault, parseHostsFile } from './hosts-file.ts';
+import { certsDirsVariable, defaultName, findHostDirectory } from './directory.ts';
+import type { HostEntry } from './host-entry.ts';
+import { HostsFileFault, parseHostsFile } from './hosts-file.ts';
+import type { Mirrors } from './mirrors.ts';
+
+/** What says where registries are asked. */
+export interface HostsConfiguration {
+  /** Folders with `<host>/hosts.toml`. */
+  readonly certsDirs: readonly string[];
+  /** For registries that have no such folder. */
+  readonly mirrors: Mirrors;
+}
 
 /** Where a registry is asked on this machine. */
 export interface ConfiguredEndpoints {
@@ -15,28 +25,41 @@ export interface ConfiguredEndpoints {
   readonly directory: string | undefined;
   /** Its `hosts.toml`, if that was used. */
   readonly file: string | undefined;
+  /** The key of its mirrors in the short form, where those were used. */
+  readonly mirrorsOf: string | undefined;
   /** Why the `hosts.toml` was ignored: one sentence with file and line. */
   readonly warning: string | undefined;
 }
 
 /**
- * Reads, each time anew, where a registry is to be asked: its mirrors, then the registry itself.
+ * Reads, each time anew, where a registry is to be asked: its mirrors, then the registry itself. What names the registry
+ * counts before what is for all of them, then folders before the short form.
  * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`
  * @see registry.md 5
  */
-export async function loadEndpoints(registry: string, certsDirs: readonly string[]): Promise<ConfiguredEndpoints> {
+export async function loadEndpoints(
+  registry: string,
+  { certsDirs, mirrors }: HostsConfiguration,
+): Promise<ConfiguredEndpoints> {
   const directory = await readable(registry, () => findHostDirectory(registry, certsDirs));
-  if (directory === undefined) {
-    return { endpoints: [upstreamOf(registry)], directory, file: undefined, warning: undefined };
-  }
+  if (directory && !(directory.isDefault && mirrors.has(registry))) return inDirectory(registry, directory.path);
+  const nowhere = { directory: undefined, file: undefined, warning: undefined };
+  const mirrorsOf = [registry, defaultName].find((key) => mirrors.has(key));
+  const entries = mirrorsOf === undefined ? [] : mirrors.get(mirrorsOf)!;
+  const endpoints = await Promise.all(entries.map((entry) => endpointOf(registry, entry)));
+  return { ...nowhere, endpoints: [...endpoints, upstreamOf(registry)], mirrorsOf };
+}
+
+async function inDirectory(registry: string, directory: string): Promise<ConfiguredEndpoints> {
   const file = path.join(directory, 'hosts.toml');
   const text = await readable(registry, () => readIfThere(file));
+  const mirrorsOf = undefined;
   let warning: string | undefined;
   if (text !== '') {
     try {
       const { mirrors, server } = parseHostsFile(text, directory);
       const endpoints = [...mirrors, server].map((entry) => endpointOf(registry, entry));
-      return { endpoints: await Promise.all(endpoints), directory, file, warning };
+      return { endpoints: await Promise.all(endpoints), directory, file, mirrorsOf, warning };
     } catch (error) {
       if (!(error instanceof HostsFileFault)) throw error;
       const place = error.line === undefined ? file : `${file}:${error.line}`;
@@ -46,7 +69,7 @@ export async function loadEndpoints(registry: string, certsDirs: readonly string
   const certificates = await readCertificates(await readable(registry, () => certificateFilesIn(directory)));
   const upstream = upstreamOf(registry);
   const endpoint = { ...upstream, connection: { ...upstream.connection, ...certificates } };
-  return { endpoints: [endpoint], directory, file: undefined, warning };
+  return { endpoints: [endpoint], directory, file: undefined, mirrorsOf, warning };
 }
 
 async function endpointOf(registry: string, entry: HostEntry): Promise<Endpoint> {

@@ -25,7 +25,7 @@ describe('the folder of a registry', () => {
     const second = await newCertsDir({ 'a.test/x': '', '_default/x': '' });
     const find = async (registry: string) => {
       const found = await findHostDirectory(registry, [`${first}/missing`, first, second]);
-      return found?.replace(first, '1').replace(second, '2');
+      return found?.path.replace(first, '1').replace(second, '2');
     };
     expect(await find('a.test:5000')).toBe('1/a.test_5000_');
     expect(await find('a.test')).toBe('2/a.test');

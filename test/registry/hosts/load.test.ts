@@ -51,7 +51,7 @@ describe.skipIf(opensslMissing)('certificates', () => {
       '_default/not.pem': 'no certificate',
       '_default/good.cert': authority.cert,
     });
-    const error = await failureOf(loadEndpoints('a.test', [certsDir]));
+    const error = await failureOf(loadEndpoints('a.test', { certsDirs: [certsDir], mirrors: new Map() }));
     expect(error.code).toBe('ERR_LADING_HOSTS_CERTIFICATE');
     expect(error.message).toContain(message);
   });
@@ -66,7 +66,7 @@ describe.skipIf(opensslMissing)('certificates', () => {
       'b.test/hosts.toml': '',
       'b.test/ca.crt': authority.ca,
     });
-    const { endpoints } = await loadEndpoints('a.test', [certsDir]);
+    const { endpoints } = await loadEndpoints('a.test', { certsDirs: [certsDir], mirrors: new Map() });
     expect(endpoints).toHaveLength(1);
     const { ca, clients } = endpoints[0]!.connection;
     expect(ca).toEqual([authority.ca.toString()]);
@@ -74,7 +74,9 @@ describe.skipIf(opensslMissing)('certificates', () => {
       [false, true],
       [true, true],
     ]);
-    expect((await loadEndpoints('b.test', [certsDir])).endpoints[0]!.connection.ca).toHaveLength(1);
+    expect(
+      (await loadEndpoints('b.test', { certsDirs: [certsDir], mirrors: new Map() })).endpoints[0]!.connection.ca,
+    ).toHaveLength(1);
   });
 
   test('belong to their own table, and those of the file to the server', async () => {
@@ -83,7 +85,7 @@ describe.skipIf(opensslMissing)('certificates', () => {
         'ca = "ca.pem"\n[host."https://m.test"]\ndial_timeout = "300ms"\n[host."https://n.test"]\nskip_verify = true\n',
       'a.test/ca.pem': authority.ca,
     });
-    const { endpoints } = await loadEndpoints('a.test', [certsDir]);
+    const { endpoints } = await loadEndpoints('a.test', { certsDirs: [certsDir], mirrors: new Map() });
     expect(
       endpoints.map(({ host, connection: { ca, certificates, dialTimeoutMs } }) => [
         host,
