@@ -10,8 +10,8 @@ import {
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseImageConfig, parseReference, pullReference, type Reference } from '../oci/index.ts';
-import { executePull, isImageComplete, type PullDependencies, type PullProgress, planPull } from '../pull/index.ts';
-import { type Credential, RegistryError } from '../registry/index.ts';
+import { isImageComplete, type PullDependencies, type PullProgress, SharedPulls } from '../pull/index.ts';
+import { RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
 import { criCredential } from './cri-credential.ts';
 import { findImage, lastCheckOf, namesOfImage } from './image-lookup.ts';
@@ -25,11 +25,13 @@ export type PullWarningListener = (reference: Reference, warning: string) => voi
 
 export class EngineImageService implements ImageService {
   readonly #deps: PullDependencies;
+  readonly #pulls: SharedPulls;
   readonly #listeners = new Set<PullListener>();
   readonly #warningListeners = new Set<PullWarningListener>();
 
   constructor(deps: PullDependencies) {
     this.#deps = deps;
+    this.#pulls = new SharedPulls(deps);
   }
 
   /** Progress of every pull of this service; returns the function that ends the subscription. */
@@ -70,9 +72,18 @@ export class EngineImageService implements ImageService {
     try {
       const reference = pullReference(parseReference(request.image.image));
       const credentials = request.auth && criCredential(request.auth);
-      const { imageId } = await this.#pull(reference, {
+      const { imageId } = await this.#pulls.pull(reference, {
         signal,
         ...(credentials ? { credentials: [credentials] } : {}),
+        onPlan: ({ name, layersToFetch, bytesToFetch, warnings }) => {
+          debug('pull %s: %d layers, %d bytes to fetch', name, layersToFetch, bytesToFetch);
+          for (const warning of warnings) {
+            for (const listener of this.#warningListeners) listener(reference, warning);
+          }
+        },
+        onProgress: (progress) => {
+          for (const listener of this.#listeners) listener(reference, progress);
+        },
       });
       return { imageRef: imageId };
     } catch (error) {
@@ -101,23 +112,6 @@ export class EngineImageService implements ImageService {
         },
       ],
     };
-  }
-
-  async #pull(
-    reference: Reference,
-    options: { signal?: AbortSignal | undefined; credentials?: readonly Credential[] },
-  ) {
-    const plan = await planPull(this.#deps, reference, options);
-    debug('pull %s: %d layers, %d bytes to fetch', plan.name, plan.layersToFetch, plan.bytesToFetch);
-    for (const warning of plan.warnings) {
-      for (const listener of this.#warningListeners) listener(reference, warning);
-    }
-    return executePull(this.#deps, plan, {
-      ...options,
-      onProgress: (progress) => {
-        for (const listener of this.#listeners) listener(reference, progress);
-      },
-    });
   }
 
   /** Undefined for an image that is not complete: to the kubelet it is not there, and the next pull completes it. */

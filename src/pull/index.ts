@@ -12,3 +12,4 @@ export { type LayerPlan, type PlanOptions, type PullPlan, planPull } from './pla
 export type { ImageProgress, LayerProgress, PullProgress } from './progress.ts';
 export { fetchBlobByNames, layerDeviations, repairHooks } from './repair.ts';
 export { copyRootfs, rootfsOf } from './rootfs.ts';
+export { type SharedPullOptions, SharedPulls } from './shared-pulls.ts';

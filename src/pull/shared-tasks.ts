@@ -13,10 +13,19 @@ export interface TaskOptions<Event> {
 
 /**
  * Work that several callers of this process want at the same time and that is done once. It is aborted when nobody
- * wants it any more. Who joined work that fails does it again, on its own terms.
+ * wants it any more.
  */
 export class SharedTasks<Event, Result> {
   readonly #tasks = new Map<string, Task<Event, Result>>();
+  readonly #sharesFailures: boolean;
+
+  /**
+   * @param options.failures of work that was joined: `own` (the default) has who joined it do it again, on its own terms;
+   *   `shared` is for work that would end in the same way for each of them
+   */
+  constructor(options: { readonly failures?: 'own' | 'shared' } = {}) {
+    this.#sharesFailures = options.failures === 'shared';
+  }
 
   /** @returns the result, and whether this call did the work */
   async run(
@@ -31,8 +40,9 @@ export class SharedTasks<Event, Result> {
       try {
         if (running.abort.signal.aborted) await running.result;
         else return { result: await this.#use(running, options), mine: false };
-      } catch {
-        // Its failure is the business of who started it; unless we were aborted, we try it ourselves.
+      } catch (error) {
+        // Else its failure is the business of who started it; unless we were aborted, we try it ourselves.
+        if (this.#sharesFailures && !running.abort.signal.aborted) throw error;
       }
     }
   }
