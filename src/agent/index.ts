@@ -44,7 +44,7 @@ export {
   type ImageVolumePull,
   pullImageVolumes,
 } from './image-volumes.ts';
-export { parseKubeletConfiguration } from './kubelet-config-file.ts';
+export { type KubeletConfigurationFields, kubeletConfigOf, readKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, ImageMount, ImageVolume, Pod, PodContainer, PodSpec } from './pod.ts';

@@ -3,17 +3,17 @@ import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseGoDuration } from '../lib/go-duration.ts';
 import { defaultKubeletConfig, type KubeletConfig, kubeletConfigErrors } from '../policy/index.ts';
 
-type Json = Readonly<Record<string, unknown>>;
+/** As they are written. */
+export type KubeletConfigurationFields = Readonly<Record<string, unknown>>;
 
 /**
- * The settings about images and restarts of a `KubeletConfiguration` file as it is; its other settings are for other
- * parts of a node and are left alone.
- * @param text YAML or JSON
- * @throws LadingError `ERR_LADING_KUBELET_CONFIG` with all problems of the file
+ * The settings about images and restarts, with the kubelet's defaults for those that are not given; other fields are
+ * for other parts of a node and are left alone.
+ * @param source where the fields stand, for errors
+ * @throws LadingError `ERR_LADING_KUBELET_CONFIG` with all problems
  * @see pull-policy.md 13
  */
-export function parseKubeletConfiguration(text: string, { file }: { readonly file: string }): KubeletConfig {
-  const document = readDocument(text, file);
+export function kubeletConfigOf(document: KubeletConfigurationFields, { source }: { source: string }): KubeletConfig {
   const problems: string[] = [];
   const expecting = <T>(
     path: string,
@@ -59,11 +59,15 @@ export function parseKubeletConfiguration(text: string, { file }: { readonly fil
     crashLoopBackOffMaxMs: duration('crashLoopBackOff.maxContainerRestartPeriod', crashLoop.maxContainerRestartPeriod),
   });
   problems.push(...kubeletConfigErrors(config));
-  if (problems.length > 0) throw configError(`${file} is no usable kubelet configuration: ${problems.join('; ')}`);
+  if (problems.length > 0) throw configError(`${source} is no usable kubelet configuration: ${problems.join('; ')}`);
   return config;
 }
 
-function readDocument(text: string, file: string): Json {
+/** The fields of a file, YAML or JSON, as it is. @throws LadingError `ERR_LADING_KUBELET_CONFIG` when it is none of the kubelet's */
+export function readKubeletConfiguration(
+  text: string,
+  { file }: { readonly file: string },
+): KubeletConfigurationFields {
   let document: unknown;
   try {
     document = parse(text);
@@ -71,7 +75,8 @@ function readDocument(text: string, file: string): Json {
     throw configError(`${file} is not YAML: ${errorMessage(error)}`);
   }
   const { kind, apiVersion } = isObject(document) ? document : {};
-  if (kind === 'KubeletConfiguration' && apiVersion === 'kubelet.config.k8s.io/v1beta1') return document as Json;
+  if (kind === 'KubeletConfiguration' && apiVersion === 'kubelet.config.k8s.io/v1beta1')
+    return document as KubeletConfigurationFields;
   throw configError(`${file} is no KubeletConfiguration of kubelet.config.k8s.io/v1beta1`);
 }
 
@@ -83,5 +88,5 @@ const isInteger = (value: unknown): value is number => Number.isInteger(value);
 const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isTextList = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
-const isObject = (value: unknown): value is Json =>
+const isObject = (value: unknown): value is KubeletConfigurationFields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -2,9 +2,9 @@ import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1Obj
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
 import type { V1Secret } from '@kubernetes/client-node/dist/gen/models/V1Secret.js';
 import { isScalar, LineCounter, type Node, parseAllDocuments } from 'yaml';
+import { closest } from '../lib/did-you-mean.ts';
 import { LadingError } from '../lib/errors.ts';
 import { unreachableAnnotationErrors } from '../policy/index.ts';
-import { closest } from './did-you-mean.ts';
 import { type ManifestProblem, PodManifestError } from './manifest-error.ts';
 import type { Pod } from './pod.ts';
 import { inspectFields } from './pod-fields.ts';

@@ -1,6 +1,6 @@
 import type { Document } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, type LineCounter, type Node, type Pair, type YAMLMap } from 'yaml';
-import { closest } from './did-you-mean.ts';
+import { closest } from '../lib/did-you-mean.ts';
 import type { ManifestProblem } from './manifest-error.ts';
 import { isModel, listItemType, mapValueType, modelFields } from './model-fields.ts';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Settings } from './settings.ts';
+import type { Configuration, Settings } from './configuration/configuration.ts';
 
 /** What a command gets from the program around it. */
 export interface Cli {
@@ -14,7 +14,9 @@ export interface Cli {
   onHangup(reload: () => void): void;
   /** `-v`. */
   readonly verbose: boolean;
-  /** Known when an action runs, not before. */
+  /** Known when an action runs, not before. @throws LadingError `ERR_LADING_CONFIG` */
+  readonly configuration: Configuration;
+  /** What the configuration says. */
   readonly settings: Settings;
   /** Tells the user of an error without ending the command. Returns the exit code that it asks for. */
   report(error: unknown): number;

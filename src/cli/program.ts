@@ -1,12 +1,13 @@
 /** The command line as a whole: global options, the list of commands, what happens around an action. */
 import { constants } from 'node:os';
 import { styleText } from 'node:util';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { packageVersion } from '../lib/package-version.ts';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
+import { type Configuration, configFileVariable, loadConfiguration } from './configuration/configuration.ts';
+import { flagOf, type KeyName, keyNames, keyOf, variableOf } from './configuration/keys.ts';
 import { exitCodes, reportError } from './error-report.ts';
-import { resolveSettings, rootVariable } from './settings.ts';
 
 export interface ProgramContext {
   readonly stdout: NodeJS.WriteStream;
@@ -20,9 +21,12 @@ export interface ProgramContext {
 }
 
 interface GlobalOptions {
-  readonly root?: string;
+  readonly config?: string;
   readonly verbose?: true;
 }
+
+/** What was found out about the configuration when an action begins; thrown where it is wanted. */
+type LoadedConfiguration = { readonly value: Configuration } | { readonly error: unknown };
 
 /**
  * Runs one command line, given without the names of node and of this program. Says on stderr what went wrong.
@@ -33,7 +37,10 @@ export async function runProgram(args: readonly string[], context: ProgramContex
   const cli = createCli(program, context);
   try {
     program.hook('preSubcommand', (_, command) => defineCommand(command, cli));
-    program.hook('preAction', (_, command) => enterUserNamespace(command, cli));
+    program.hook('preAction', async (_, command) => {
+      await cli.loadConfiguration();
+      await enterUserNamespace(command, cli);
+    });
     await program.parseAsync(withHelpOption(args), { from: 'user' });
     return exitCodes.done;
   } catch (error) {
@@ -44,10 +51,12 @@ export async function runProgram(args: readonly string[], context: ProgramContex
 }
 
 function createProgram({ stdout, stderr }: ProgramContext): Command {
-  const program: Command = new Command('lading')
+  const program: Command = new Command('lading');
+  for (const name of keyNames) program.addOption(configurationOption(name));
+  program
     .description('Which bytes does this image name mean, here, now? Container images on Kubernetes nodes.')
     .usage('[options] COMMAND')
-    .option('--root <dir>', 'the directory that is the node (LADING_ROOT)')
+    .option('--config <file>', `the configuration file (${configFileVariable})`)
     .option('-v, --verbose', 'tell more: requests, causes of errors')
     .option('--no-color', 'no colours, as with NO_COLOR', true)
     .version(packageVersion(), '--version', 'show the version')
@@ -69,10 +78,25 @@ function createProgram({ stdout, stderr }: ProgramContext): Command {
   return program;
 }
 
-function createCli(program: Command, context: ProgramContext): Cli {
+/** The flag of a key. `lading config --help` lists them all; the other commands show the one that everybody needs. */
+function configurationOption(name: KeyName): Option {
+  const { summary, placeholder } = keyOf(name);
+  return new Option(`${flagOf(name)} ${placeholder}`, `${summary} (${variableOf(name)})`).hideHelp(name !== 'root');
+}
+
+function createCli(program: Command, context: ProgramContext): Cli & { loadConfiguration(): Promise<void> } {
   const { stdout, stderr, signal, onSecondInterrupt, onHangup } = context;
   const options = () => program.opts<GlobalOptions>();
+  let loaded: LoadedConfiguration | undefined;
   return {
+    async loadConfiguration() {
+      const { config } = options();
+      const flags = Object.fromEntries(keyNames.map((name) => [name, flagValue(program, name)]));
+      loaded = await loadConfiguration({ config, flags, env: process.env, uid: process.geteuid?.() }).then(
+        (value) => ({ value }),
+        (error: unknown) => ({ error }),
+      );
+    },
     stdout,
     stderr,
     signal,
@@ -81,8 +105,12 @@ function createCli(program: Command, context: ProgramContext): Cli {
     get verbose() {
       return options().verbose === true;
     },
+    get configuration() {
+      if (!loaded || 'error' in loaded) throw loaded?.error ?? new Error('the configuration is not loaded yet');
+      return loaded.value;
+    },
     get settings() {
-      return resolveSettings({ root: options().root, env: process.env, uid: process.geteuid?.() });
+      return this.configuration.settings;
     },
     report(error) {
       const [name] = program.args;
@@ -91,6 +119,10 @@ function createCli(program: Command, context: ProgramContext): Cli {
       return reportError(error, { stderr, verbose: options().verbose === true, command });
     },
   };
+}
+
+function flagValue(program: Command, name: KeyName): string | undefined {
+  return program.getOptionValue(configurationOption(name).attributeName()) as string | undefined;
 }
 
 /** `lading` and `lading help` list the commands, `lading help COMMAND` describes one. */
@@ -108,8 +140,9 @@ async function enterUserNamespace(command: Command, cli: Cli): Promise<void> {
   const { reexecInUserNamespace, userNamespaceSupport } = await import('../runtime/user-namespace.ts');
   // The demo has something to tell without containers.
   if (command.name() === 'demo' && !userNamespaceSupport().ok) return;
-  // Root of the namespace would have another default.
-  process.env[rootVariable] = cli.settings.root;
+  // Root of the namespace would have other defaults.
+  process.env[variableOf('root')] = cli.settings.root;
+  process.env[configFileVariable] = cli.configuration.file ?? '/dev/null';
   const letTheOtherDecide = () => cli.onSecondInterrupt(letTheOtherDecide);
   letTheOtherDecide();
   throw new Exit(await reexecInUserNamespace(process.argv.slice(1)));

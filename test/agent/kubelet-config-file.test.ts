@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import { parseKubeletConfiguration } from '../../src/agent/index.ts';
+import { kubeletConfigOf, readKubeletConfiguration } from '../../src/agent/index.ts';
 
 // Defaults and validation are in the vector table kubelet-config.
 
 const head = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
-const parse = (body: string) => parseKubeletConfiguration(head + body, { file: 'kubelet.yaml' });
+const parse = (body: string) =>
+  kubeletConfigOf(readKubeletConfiguration(head + body, { file: 'kubelet.yaml' }), { source: 'kubelet.yaml' });
 
 test('settings are read under their names, others are left alone', () => {
   const config = parse(`
@@ -36,7 +37,7 @@ test('every problem is named', () => {
 });
 
 test('other documents are refused', () => {
-  const read = (text: string) => () => parseKubeletConfiguration(text, { file: 'pod.yaml' });
+  const read = (text: string) => () => readKubeletConfiguration(text, { file: 'pod.yaml' });
   expect(read('kind: Pod')).toThrow('pod.yaml is no KubeletConfiguration');
   expect(read('a: [')).toThrow('pod.yaml is not YAML');
 });

@@ -31,6 +31,7 @@ const packageHomes: Readonly<Record<string, string>> = {
   'smol-toml': 'registry',
   yaml: 'agent cli',
   commander: 'cli',
+  valibot: 'cli',
   'log-update': 'cli',
   'string-width': 'cli',
   '@kubernetes/client-node': 'agent',

@@ -32,7 +32,7 @@ export function startLading(args: readonly string[], options: LadingProcessOptio
   const { LADING_ROOT: _, FORCE_COLOR: __, NODE_DEBUG: ___, ...inherited } = process.env;
   const [program, ...rest] = [...command, ...args];
   const child = spawn(program!, rest, {
-    env: { ...inherited, NODE_COMPILE_CACHE: compileCache, ...env },
+    env: { ...inherited, NODE_COMPILE_CACHE: compileCache, LADING_CONFIG: '/dev/null', ...env },
     stdio: [stdin === undefined && !keepStdin ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),

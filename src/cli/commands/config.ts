@@ -1,12 +1,32 @@
 import type { Command } from 'commander';
 import type { PlannedEndpoint, RequestPlan } from '../../registry/index.ts';
 import { addExamples, type Cli } from '../cli.ts';
+import { configFileVariable } from '../configuration/configuration.ts';
+import { flagOf, type KeyName, keyNames, keyOf, variableOf } from '../configuration/keys.ts';
 import { parseArgument } from '../error-report.ts';
-import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
+import {
+  type Column,
+  type DocumentFormat,
+  documentFormatOption,
+  formatTable,
+  type ListFormat,
+  listFormatOption,
+  noHeadersOption,
+  oneLine,
+  printDocument,
+  printList,
+} from '../output.ts';
 
 export function define(command: Command, cli: Cli): void {
-  const hosts = command
+  command
     .helpCommand(false)
+    // `-o` behind `hosts` belongs to that.
+    .enablePositionalOptions()
+    .addOption(listFormatOption())
+    .addOption(noHeadersOption())
+    .addHelpText('after', () => `\n${explanation}\n\n${keyList()}`)
+    .action((options: ShowOptions) => showConfiguration(cli, options));
+  const hosts = command
     .command('hosts')
     .description('Show where an image is asked for, in which order')
     .argument('<image>', 'name; without a tag it means :latest')
@@ -23,7 +43,61 @@ export function define(command: Command, cli: Cli): void {
     ['lading config hosts -o json ghcr.io/org/app | jq .manifest', 'As URLs, for scripts'],
   ] as const;
   addExamples(hosts, examples);
-  addExamples(command, examples);
+  addExamples(command, [
+    ['lading config', 'What holds, and where does it come from?'],
+    ['lading --store-keep-compressed-layers never config -o wide', 'Try a flag; names of flags and variables'],
+    ...examples,
+  ]);
+}
+
+interface ShowOptions {
+  readonly output: ListFormat;
+  readonly headers: boolean;
+}
+
+const explanation = `Each key can be given by a flag, an environment variable or the configuration file, in this order. The file is
+/etc/lading/config.yaml; without root ~/.config/lading/config.yaml; or what --config or ${configFileVariable} names. A dot in the
+name of a key is a level of the file: \`store: {keepCompressedLayers: never}\`.`;
+
+function keyList(): string {
+  const lines = keyNames.map((name) => {
+    const { summary, placeholder } = keyOf(name);
+    return `  ${name}\n      ${summary}\n      ${flagOf(name)} ${placeholder}, ${variableOf(name)}`;
+  });
+  return `Keys:\n${lines.join('\n')}`;
+}
+
+interface ConfigurationRow {
+  readonly key: KeyName;
+  readonly value?: unknown;
+  readonly origin: string;
+  readonly flag: string;
+  readonly variable: string;
+}
+
+const columns: readonly Column<ConfigurationRow>[] = [
+  { header: 'KEY', value: ({ key }) => key },
+  { header: 'VALUE', value: ({ value }) => textOf(value) },
+  { header: 'FROM', value: ({ origin }) => origin },
+  { header: 'FLAG', value: ({ flag }) => flag, wide: true },
+  { header: 'VARIABLE', value: ({ variable }) => variable, wide: true },
+];
+
+async function showConfiguration(cli: Cli, { output, headers }: ShowOptions): Promise<void> {
+  const { kubeletSettings, kubeletValue } = await import('../configuration/kubelet.ts');
+  const { settings, origins } = cli.configuration;
+  const kubelet = await kubeletSettings(cli.configuration);
+  const rows = keyNames.map((key): ConfigurationRow => {
+    const names = { key, flag: flagOf(key), variable: variableOf(key) };
+    if (!key.startsWith('kubelet.')) return { ...names, value: settings[key], origin: origins[key] };
+    return { ...names, ...kubeletValue(kubelet, key) };
+  });
+  await printList(cli, rows, { format: output, headers, columns, empty: '' });
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined) return '-';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 async function showHosts(cli: Cli, image: string, format: DocumentFormat | undefined): Promise<void> {

@@ -113,7 +113,7 @@ test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () =
   expect(stdout.split('\n')).toEqual([
     'history',
     'table wide json yaml',
-    '--dry-run --grace --output --help --root --verbose --no-color --version',
+    '--dry-run --grace --output --help --root --config --verbose --no-color --version',
     '',
     '',
   ]);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { closest } from '../../src/agent/did-you-mean.ts';
+import { closest } from '../../src/lib/did-you-mean.ts';
 
 const fields = ['image', 'imagePullPolicy', 'command', 'args', 'env', 'envFrom', 'name', 'ports'];
 
