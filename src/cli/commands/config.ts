@@ -20,11 +20,11 @@ import {
 export function define(command: Command, cli: Cli): void {
   command
     .helpCommand(false)
-    // `-o` behind `hosts` belongs to that.
-    .enablePositionalOptions()
+    .addHelpText('after', () => `\n${explanation}\n\n${keyList()}`)
+    .command('view', { isDefault: true })
+    .description('Show each key, its value, and where that comes from (the default)')
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText('after', () => `\n${explanation}\n\n${keyList()}`)
     .action((options: ShowOptions) => showConfiguration(cli, options));
   const hosts = command
     .command('hosts')
