@@ -2,13 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Agent, type AgentListeners, type AgentOptions } from '../agent/index.ts';
+import { Agent, type AgentListeners, type AgentOptions, type KubeEvent } from '../agent/index.ts';
 import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/index.ts';
+import { debugLog } from '../lib/debug.ts';
+import { errorMessage } from '../lib/errors.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { UnpackPool } from '../unpack/index.ts';
+
+const log = debugLog('cli');
 
 export interface NodeOptions {
   /** The directory that is the node. */
@@ -63,7 +67,16 @@ export async function startAgent(
   const logRoot = join(store.root, 'logs', randomUUID());
   await mkdir(logRoot, { recursive: true });
   await writeOwner(logRoot);
-  const agent = new Agent({ images: node.images, runtime: service, logRoot, ...options });
+  const agent = new Agent({
+    images: node.images,
+    runtime: service,
+    logRoot,
+    ...options,
+    onEvent(event) {
+      keepEvent(store, event);
+      options.onEvent?.(event);
+    },
+  });
   return {
     agent,
     runtime: service,
@@ -73,6 +86,15 @@ export async function startAgent(
       await rm(logRoot, { recursive: true, force: true });
     },
   };
+}
+
+/** For `lading events`; nothing depends on it. */
+export function keepEvent(store: Store, { type, reason, message, hint, object }: KubeEvent): void {
+  try {
+    store.events.record({ type, reason, message, hint, object });
+  } catch (error) {
+    log('cannot keep the event %s: %s', reason, errorMessage(error));
+  }
 }
 
 /** The runtime of this machine for a node. @throws LadingError when containers cannot run here, with the reason */

@@ -9,8 +9,8 @@ export type DocumentFormat = Extract<ListFormat, 'json' | 'yaml'>;
 export interface Column<Row> {
   readonly header: string;
   readonly value: (row: Row) => string;
-  /** Shown with `-o wide` only. */
-  readonly wide?: true;
+  /** Shown with `-o wide` only, or only without it. */
+  readonly wide?: boolean;
 }
 
 export interface ListOptions<Row> {
@@ -46,7 +46,7 @@ export async function printList<Row>(cli: Cli, rows: readonly Row[], options: Li
     cli.stderr.write(`${empty}\n`);
     return;
   }
-  const shown = columns.filter(({ wide }) => !wide || format === 'wide');
+  const shown = columns.filter(({ wide }) => wide === undefined || wide === (format === 'wide'));
   const lines = rows.map((row) => shown.map(({ value }) => oneLine(value(row))));
   if (headers) lines.unshift(shown.map(({ header }) => header));
   cli.stdout.write(await formatTable(lines));

@@ -1,6 +1,6 @@
 /** Finds the image that a text of a CRI request means: an id, the beginning of one, or any form of reference. */
 import { CriError } from '../cri/index.ts';
-import { formatReference, parseReference, pullReference, type Reference } from '../oci/index.ts';
+import { formatReference, parseReference, pullReference } from '../oci/index.ts';
 import type { ImageRecord, NameRecord, Store } from '../store/index.ts';
 
 /** @throws CriError `UNKNOWN` when the text is the beginning of several ids */
@@ -27,9 +27,18 @@ export function lastCheckOf(store: Store, text: string): string | undefined {
   return nameRecord(store, text)?.lastSeen;
 }
 
+/** The name that a text means in full; undefined when it is no reference. */
+export function pullName(text: string): string | undefined {
+  try {
+    return formatReference(pullReference(parseReference(text)));
+  } catch {
+    return undefined;
+  }
+}
+
 function nameRecord(store: Store, text: string): NameRecord | undefined {
-  const reference = tryParse(text);
-  return reference && store.names.get(formatReference(reference));
+  const name = pullName(text);
+  return name === undefined ? undefined : store.names.get(name);
 }
 
 function byName(store: Store, text: string): ImageRecord | undefined {
@@ -51,12 +60,4 @@ function byId(store: Store, text: string): ImageRecord | undefined {
     );
   }
   return matches[0];
-}
-
-function tryParse(text: string): Reference | undefined {
-  try {
-    return pullReference(parseReference(text));
-  } catch {
-    return undefined;
-  }
 }

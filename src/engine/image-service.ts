@@ -6,6 +6,8 @@ import {
   type Image,
   type ImageService,
   type ImageSpec,
+  type PodSandboxConfig,
+  type PodSandboxMetadata,
 } from '../cri/index.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
@@ -19,7 +21,8 @@ import { findImage, lastCheckOf, namesOfImage } from './image-lookup.ts';
 const debug = debugLog('engine');
 const maxConfigBytes = 8 * 1024 * 1024;
 
-export type PullListener = (reference: Reference, progress: PullProgress) => void;
+/** @param pod the metadata of the pod that the image is pulled for, where the caller has said it */
+export type PullListener = (reference: Reference, progress: PullProgress, pod: PodSandboxMetadata | undefined) => void;
 
 export type PullWarningListener = (reference: Reference, warning: string) => void;
 
@@ -65,15 +68,17 @@ export class EngineImageService implements ImageService {
   }
 
   async pullImage(
-    request: { image: ImageSpec; auth?: AuthConfig },
+    request: { image: ImageSpec; auth?: AuthConfig; sandboxConfig?: PodSandboxConfig },
     options: CallOptions = {},
   ): Promise<{ imageRef: string }> {
     const { signal } = options;
+    const pod = request.sandboxConfig?.metadata;
     try {
       const reference = pullReference(parseReference(request.image.image));
       const credentials = request.auth && criCredential(request.auth);
       const { imageId } = await this.#pulls.pull(reference, {
         signal,
+        by: pod && `pod ${pod.namespace}/${pod.name}`,
         ...(credentials ? { credentials: [credentials] } : {}),
         onPlan: ({ name, layersToFetch, bytesToFetch, warnings }) => {
           debug('pull %s: %d layers, %d bytes to fetch', name, layersToFetch, bytesToFetch);
@@ -82,7 +87,7 @@ export class EngineImageService implements ImageService {
           }
         },
         onProgress: (progress) => {
-          for (const listener of this.#listeners) listener(reference, progress);
+          for (const listener of this.#listeners) listener(reference, progress, pod);
         },
       });
       return { imageRef: imageId };

@@ -4,6 +4,7 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as cri from '../cri/index.ts';
+import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { parseImageConfig } from '../oci/index.ts';
 import type { PullDependencies } from '../pull/index.ts';
@@ -15,10 +16,12 @@ import {
 } from '../runtime/index.ts';
 import { type ContainerRecord, newId, nowNanoseconds, statusOf } from './container.ts';
 import { containerProcess } from './container-process.ts';
-import { findImage, namesOfImage } from './image-lookup.ts';
+import { findImage, namesOfImage, pullName } from './image-lookup.ts';
 import { mountedImages, mountImage } from './image-mounts.ts';
 import { recoverContainers, writeOwner } from './recovery.ts';
 import { mountRootfs, removeRootfs } from './rootfs.ts';
+
+const log = debugLog('engine');
 
 /** Linux takes 64 with the final NUL; the kubelet cuts as well. */
 const maxHostnameBytes = 63;
@@ -199,6 +202,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
     }
     container.state = 'CONTAINER_RUNNING';
     container.startedAt = nowNanoseconds();
+    this.#noteStart(container);
     container.ended = container.running.exited.then(({ exitCode, oomKilled }) =>
       this.#exited(container, { exitCode, reason: oomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error' }),
     );
@@ -282,6 +286,18 @@ export class EngineRuntimeService implements cri.RuntimeService {
     await this.#deps.runtime.cleanUp(container.id, container.directory);
     container.state = 'CONTAINER_EXITED';
     this.#emit(container.id, 'CONTAINER_STOPPED_EVENT');
+  }
+
+  /** For the history of the image's name, which no container depends on. */
+  #noteStart({ config, imageId, podSandboxId }: ContainerRecord): void {
+    const name = pullName(config.image.userSpecifiedImage || config.image.image);
+    const { namespace, name: pod } = this.#sandbox(podSandboxId).config.metadata;
+    try {
+      const { starts } = this.#deps.store;
+      if (name !== undefined) starts.record(name, imageId, { namespace, pod, container: config.metadata.name });
+    } catch (error) {
+      log('cannot note the start of %s: %s', config.metadata.name, errorMessage(error));
+    }
   }
 
   #isRunning(container: ContainerRecord): boolean {

@@ -12,6 +12,8 @@ import { SharedTasks } from './shared-tasks.ts';
 
 export interface ExecuteOptions extends PullOptions {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+  /** Who wants the image, for the history of its name: `pod default/web`, `lading pull`. */
+  readonly by?: string | undefined;
 }
 
 export interface PullResult {
@@ -51,7 +53,7 @@ export async function executePull(
   const { imageId, target } = plan;
   options.signal?.throwIfAborted();
   const names = namesOf(plan);
-  if (plan.alreadyPresent && store.images.confirm(imageId, names)) {
+  if (plan.alreadyPresent && store.images.confirm(imageId, names, options.by)) {
     for (const { descriptor } of plan.layers) {
       options.onProgress?.({
         layer: descriptor.digest,
@@ -70,7 +72,7 @@ export async function executePull(
     const diffIds = plan.layers.map(({ diffId }) => diffId);
     if (store.unpacks) await ensureFixUp(store, diffIds, options);
     options.signal?.throwIfAborted();
-    store.images.publish(await imageOf(store, plan), names);
+    store.images.publish(await imageOf(store, plan), names, options.by);
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
   } catch (error) {

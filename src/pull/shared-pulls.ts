@@ -35,14 +35,14 @@ export class SharedPulls {
 
   /** Plans and carries out a pull, see `planPull` and `executePull`; each caller's signal ends its own waiting. */
   async pull(reference: Reference, options: SharedPullOptions = {}): Promise<PullResult> {
-    const { signal, credentials, onProgress = () => {} } = options;
+    const { signal, credentials, by, onProgress = () => {} } = options;
     // Credentials are compared, and neither kept longer than the pull nor shown.
     const key = JSON.stringify([formatReference(reference), credentials ?? []]);
     const plan = await this.#plan(key, reference, options);
     const execution = async (shared: AbortSignal, emit: (progress: PullProgress) => void) => {
       this.#running.set(key, { plan, atMs: performance.now() });
       try {
-        return await executePull(this.#deps, plan, { credentials, signal: shared, onProgress: emit });
+        return await executePull(this.#deps, plan, { credentials, by, signal: shared, onProgress: emit });
       } finally {
         this.#running.delete(key);
       }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { diskError } from './disk.ts';
-import { openForReading } from './open-for-reading.ts';
+import { openCopyOf, openForReading } from './open-for-reading.ts';
 import type { Reserve } from './reserve.ts';
 import { migrations } from './schema.ts';
 
@@ -52,8 +52,13 @@ export class Database {
       if (existsSync(path)) {
         const database = new Database(path, openForReading(path, { timeout: busyTimeoutMs }));
         database.#refuseNewer();
-        if (database.#version() > 0) return database;
+        if (database.#version() === migrations.length) return database;
+        const copy = database.#version() > 0 ? new Database(path, openCopyOf(database.#sqlite)) : undefined;
         database.close();
+        if (copy) {
+          copy.#migrate();
+          return copy;
+        }
       }
       const empty = new Database(path, new DatabaseSync(':memory:'));
       empty.#migrate();

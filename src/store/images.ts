@@ -28,6 +28,12 @@ export interface ImageLayer {
   readonly blobNotFetched?: true;
 }
 
+/** A name that an image gets, and what it points to. */
+export interface ImageName {
+  readonly name: string;
+  readonly target: Descriptor;
+}
+
 export class Images {
   readonly #database: Database;
   readonly #names: Names;
@@ -55,11 +61,14 @@ export class Images {
     this.#database.transaction(() => this.#database.run(sql, image.id, JSON.stringify(image), this.#now()));
   }
 
-  /** Makes the image visible together with names for it: both or none. */
-  publish(image: Omit<ImageRecord, 'createdAt'>, names: readonly { name: string; target: Descriptor }[]): void {
+  /**
+   * Makes the image visible together with names for it: both or none.
+   * @param by who wants it, for the history of the names
+   */
+  publish(image: Omit<ImageRecord, 'createdAt'>, names: readonly ImageName[], by?: string): void {
     this.#database.transaction(() => {
       this.put(image);
-      for (const { name, target } of names) this.#names.set(name, { target, imageId: image.id });
+      for (const { name, target } of names) this.#names.set(name, { target, imageId: image.id, by });
     });
   }
 
@@ -67,14 +76,14 @@ export class Images {
    * The registry was asked, and these names mean an image that is complete here.
    * @returns false if it is not here any more; nothing has changed then
    */
-  confirm(id: Digest, names: readonly { name: string; target: Descriptor }[]): boolean {
+  confirm(id: Digest, names: readonly ImageName[], by?: string): boolean {
     const isNews = names.some(({ name, target }) => {
       const record = this.#names.get(name);
       return record?.target.digest !== target.digest || record.imageId !== id;
     });
     const decide = () => {
       if (!this.get(id)) return false;
-      for (const { name, target } of names) this.#names.set(name, { target, imageId: id });
+      for (const { name, target } of names) this.#names.set(name, { target, imageId: id, by });
       return true;
     };
     return isNews ? this.#database.transaction(decide) : this.#database.unsyncedTransaction(decide);

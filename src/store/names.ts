@@ -23,6 +23,16 @@ export interface NameMeaning {
   readonly lastSeen: string;
   /** When it ended, by another meaning or by removal; undefined for the one that holds. */
   readonly until?: string;
+  /** Who gave the name this meaning: `pod default/web`, `lading pull`; undefined when nobody has said. */
+  readonly pulledBy?: string;
+}
+
+/** What a name means from now on. */
+export interface NewMeaning {
+  readonly target: Descriptor;
+  readonly imageId: Digest;
+  /** Who wants that: `pod default/web`, `lading pull`. */
+  readonly by?: string | undefined;
 }
 
 interface Row {
@@ -33,6 +43,7 @@ interface Row {
   readonly first_ms: number;
   readonly last_ms: number;
   readonly until_ms: number | null;
+  readonly pulled_by: string | null;
 }
 
 /** Names of images, and every digest that each of them has meant on this node. */
@@ -64,8 +75,7 @@ export class Names {
   }
 
   /** Lets a name mean `target` from now on. The meaning that it had becomes history; the same meaning counts as seen again. */
-  set(name: string, meaning: { target: Descriptor; imageId: Digest }): void {
-    const { target, imageId } = meaning;
+  set(name: string, { target, imageId, by }: NewMeaning): void {
     this.#database.transaction(() => {
       const now = this.#now();
       const current = this.#current(name);
@@ -75,8 +85,8 @@ export class Names {
       }
       this.#end(name, now);
       this.#database.run(
-        'INSERT INTO names (name, digest, target, image_id, first_ms, last_ms) VALUES (?, ?, ?, ?, ?, ?)',
-        ...[name, target.digest, JSON.stringify(target), imageId, now, now],
+        'INSERT INTO names (name, digest, target, image_id, first_ms, last_ms, pulled_by) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        ...[name, target.digest, JSON.stringify(target), imageId, now, now, by ?? null],
       );
       this.#changed();
     });
@@ -135,6 +145,7 @@ function meaningOf(row: Row): NameMeaning {
     firstSeen: iso(row.first_ms),
     lastSeen: iso(row.last_ms),
     ...(row.until_ms === null ? {} : { until: iso(row.until_ms) }),
+    ...(row.pulled_by === null ? {} : { pulledBy: row.pulled_by }),
   };
 }
 

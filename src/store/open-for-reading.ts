@@ -13,6 +13,21 @@ export function openForReading(path: string, options: { timeout: number }): Data
   return openCopy(path) ?? openShared(path, options);
 }
 
+/** What a database holds now, open for writing: nobody else sees it. */
+export function openCopyOf(database: DatabaseSync): DatabaseSync {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-'));
+  try {
+    const copy = join(folder, 'copy.db');
+    database.prepare('VACUUM INTO ?').run(copy);
+    const sqlite = new DatabaseSync(copy);
+    sqlite.exec('PRAGMA journal_mode = MEMORY');
+    return sqlite;
+  } finally {
+    // What is open can still be used.
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Undefined if somebody writes, or there is no room for a copy. */
 function openCopy(path: string): DatabaseSync | undefined {
   const before = quietState(path);

@@ -4,6 +4,8 @@
  *
  * `names` holds every meaning that a name has had; `until_ms` is NULL for the one that it has now.
  * `released` lists blobs that lost their last image: the collector does not wait for them to grow old.
+ * `starts` holds which containers ran what a name meant. An event that happens again gets a new `id`, so that who
+ * follows the events finds it behind the last one.
  */
 export const migrations: readonly string[] = [
   `
@@ -57,5 +59,33 @@ export const migrations: readonly string[] = [
   CREATE TABLE released (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
   CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE names ADD COLUMN pulled_by TEXT;
+
+  CREATE TABLE starts (
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    pod TEXT NOT NULL,
+    container TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (name, digest, namespace, pod, container)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    same_as TEXT NOT NULL,
+    similar_to TEXT NOT NULL,
+    event TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX same_events ON events (same_as);
+  CREATE INDEX similar_events ON events (similar_to);
+  CREATE INDEX events_by_time ON events (last_ms);
   `,
 ];

@@ -7,6 +7,7 @@ import { type CheckOptions, type CheckReport, checkStore } from './check.ts';
 import { Database } from './database.ts';
 import { diskError, makeFolder } from './disk.ts';
 import { type DiskUsage, diskUsage } from './disk-usage.ts';
+import { Events } from './events.ts';
 import { FixUps } from './fix-ups.ts';
 import { lockFolder } from './folder-lock.ts';
 import { collectGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
@@ -17,6 +18,7 @@ import { Leases } from './leases.ts';
 import { Names } from './names.ts';
 import { OverlayMemory } from './overlay-memory.ts';
 import { Reserve } from './reserve.ts';
+import { Starts } from './starts.ts';
 import type { StoreParts } from './store-parts.ts';
 import { Trash } from './trash.ts';
 
@@ -40,6 +42,8 @@ export class Store implements StoreParts {
   readonly layers: Layers;
   readonly fixUps: FixUps;
   readonly leases: Leases;
+  readonly starts: Starts;
+  readonly events: Events;
   readonly database: Database;
   readonly trash: Trash;
   readonly now: () => number;
@@ -61,6 +65,8 @@ export class Store implements StoreParts {
     this.layers = new Layers(root, { database, trash: this.trash, now });
     this.fixUps = new FixUps(root, { database, trash: this.trash, now });
     this.leases = new Leases(database, { images: this.images, now });
+    this.starts = new Starts(database, { now });
+    this.events = new Events(database, { now });
     this.#overlay = new OverlayMemory(this);
   }
 

@@ -34,7 +34,7 @@ export async function loadImage(
   const deps = { store, unpack, registry: pullSource(source, name) };
   const plan = await planPull(deps, parseReference(name), { platform, signal });
   try {
-    const { imageId, target } = await executePull(deps, plan, { signal, onProgress });
+    const { imageId, target } = await executePull(deps, plan, { signal, onProgress, by: 'lading load' });
     return { name, imageId, digest: target.digest, warnings: plan.warnings };
   } catch (error) {
     store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));

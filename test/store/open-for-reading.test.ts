@@ -1,4 +1,6 @@
 import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
 import { openStore } from '../../src/store/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -42,4 +44,22 @@ test('what somebody writes later a reader need not see, and can read on', async 
   await putImage(store, 'b');
   expect(reader.images.list()).toHaveLength(1);
   expect((await openReader(root)).images.list()).toHaveLength(2);
+});
+
+test('what an older version of the program has written is read as it is', async () => {
+  const root = await temporaryFolder();
+  const store = await openStore(root);
+  const image = await putImage(store, 'a');
+  store.names.set('r/app:1', { target: image.manifest, imageId: image.id });
+  store.close();
+  const file = path.join(root, 'lading.db');
+  const older = new DatabaseSync(file);
+  older.exec('DROP TABLE events; DROP TABLE starts; ALTER TABLE names DROP COLUMN pulled_by; PRAGMA user_version = 1');
+  older.close();
+  const reader = await openReader(root);
+  expect(reader.names.history('r/app:1')).toHaveLength(1);
+  expect(reader.events.list()).toEqual([]);
+  const untouched = new DatabaseSync(file, { readOnly: true });
+  onTestFinished(() => untouched.close());
+  expect(untouched.prepare('PRAGMA user_version').get()).toEqual({ user_version: 1 });
 });

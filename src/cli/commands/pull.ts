@@ -86,8 +86,8 @@ async function execute(
     import('../../pull/index.ts'),
     import('../progress-view.ts'),
   ]);
-  const { signal } = cli;
-  if (quiet || plan.alreadyPresent) return executePull(deps, plan, { signal });
+  const options = { signal: cli.signal, by: 'lading pull' };
+  if (quiet || plan.alreadyPresent) return executePull(deps, plan, options);
   const view = await openProgressView(cli.stderr, { plain: cli.verbose });
   try {
     // In the order of the image, before the downloads bring theirs.
@@ -95,7 +95,7 @@ async function execute(
       const { digest: layer, size } = descriptor;
       view.update(plan.name, { layer, size, state: state === 'unpacked' ? 'exists' : 'waiting', bytes: 0 });
     }
-    return await executePull(deps, plan, { signal, onProgress: (progress) => view.update(plan.name, progress) });
+    return await executePull(deps, plan, { ...options, onProgress: (progress) => view.update(plan.name, progress) });
   } finally {
     view.close();
   }

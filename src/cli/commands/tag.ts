@@ -29,7 +29,7 @@ async function tag(cli: Cli, source: string, target: string): Promise<void> {
   const store = await openStore(cli.settings.root);
   try {
     const { image, name: found } = findImageArgument(store, source);
-    if (!store.images.confirm(image.id, [{ name, target: found?.target ?? image.manifest }])) {
+    if (!store.images.confirm(image.id, [{ name, target: found?.target ?? image.manifest }], 'lading tag')) {
       const { LadingError } = await import('../../lib/errors.ts');
       throw new LadingError('ERR_LADING_IMAGE_UNKNOWN', `image ${source} was removed from this node meanwhile`);
     }

@@ -98,9 +98,11 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
       { digest: older.digest, imageId: older.imageId, until: expect.any(String) },
     ]);
     const table = (await lading('history', repository)).stdout.split('\n');
-    expect(table[0]).toMatch(/^CURRENT {3}DIGEST +FIRST SEEN +LAST SEEN$/);
-    expect(table[1]).toMatch(new RegExp(`^\\* +${newer.digest} +\\d{4}-\\S+Z \\(.*\\) +\\S+Z \\(.*\\)$`));
-    expect(table[2]).toMatch(new RegExp(`^ +${older.digest} `));
+    expect(table[0]).toMatch(/^CURRENT {3}DIGEST +FIRST SEEN +LAST SEEN +PULLED BY +RAN BY$/);
+    expect(table[1]).toMatch(
+      new RegExp(`^\\* +${newer.digest.slice(0, 19)} +\\d{4}-\\S+Z \\(.*\\) +\\S+Z \\(.*\\) +lading pull$`),
+    );
+    expect(table[2]).toMatch(new RegExp(`^ +${older.digest.slice(0, 19)} `));
 
     const rows = (await lading('images', '--no-headers')).stdout.trimEnd().split('\n');
     expect(rows.map((row) => row.split(/ {3,}/).slice(0, 3))).toEqual([

@@ -1,0 +1,52 @@
+/** What a tag meant on a node, who pulled it and what ran it. */
+import { expect, onTestFinished, test } from 'vitest';
+import { busyboxMissing } from '../support/busybox.ts';
+import { pushBusyboxImage } from '../support/busybox-image.ts';
+import { dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { programMissing } from '../support/foreign-clients.ts';
+import { runLading } from '../support/lading-process.ts';
+import { manifestText } from '../support/manifest.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const missing = dockerRegistryMissing ?? busyboxMissing ?? programMissing('skopeo');
+
+test.skipIf(missing)(
+  `history tells which pods pulled and ran each digest${missing ? ` (skipped: ${missing})` : ''}`,
+  async () => {
+    const root = await temporaryFolder();
+    const registry = await startDockerRegistry();
+    onTestFinished(() => registry.close());
+    const lading = (args: string[], stdin?: string) =>
+      runLading(['--root', root, ...args], stdin === undefined ? {} : { stdin });
+    const run = (pod: string, image: string) => {
+      const containers = [{ name: 'main', image, imagePullPolicy: 'Always' }];
+      const spec = { restartPolicy: 'Never', containers };
+      return lading(['run', '-'], manifestText({ apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec }));
+    };
+    const one = await pushBusyboxImage(registry.address, 'app:1', { version: 'one' });
+    expect((await run('web', one.name)).stdout).toBe('[web/main] one\n');
+    expect((await run('web', one.name)).stdout).toBe('[web/main] one\n');
+    const two = await pushBusyboxImage(registry.address, 'app:1', { version: 'two' });
+    await lading(['pull', one.name]);
+    expect((await run('other', one.name)).stdout).toBe('[other/main] two\n');
+    const byDigest = `${registry.address}/app@${one.manifest}`;
+    expect((await run('digest', byDigest)).stdout).toBe('[digest/main] one\n');
+
+    const { stdout } = await lading(['history', one.name, '-o', 'json']);
+    const main = { namespace: 'default', container: 'main' };
+    expect(JSON.parse(stdout)).toMatchObject([
+      { digest: two.manifest, pulledBy: 'lading pull', ranBy: [{ ...main, pod: 'other', count: 1 }] },
+      {
+        digest: one.manifest,
+        pulledBy: 'pod default/web',
+        ranBy: [
+          { ...main, pod: 'digest', count: 1 },
+          { ...main, pod: 'web', count: 2 },
+        ],
+      },
+    ]);
+    const table = (await lading(['history', one.name])).stdout;
+    expect(table).toMatch(/lading pull +default\/other\/main \(.*\)\n/);
+    expect(table).toMatch(/pod default\/web {3}default\/digest\/main \(.*\), default\/web\/main \(2 times, /);
+  },
+);
