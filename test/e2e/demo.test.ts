@@ -47,6 +47,13 @@ test.skipIf(process.getuid?.() !== 0)('--keep leaves the nodes to explore (root)
   const history = await runLading(['--root', `${folder}/worker-2`, 'history', name, '-o', 'json']);
   expect(JSON.parse(history.stdout)).toHaveLength(2);
   expect((await runLading(['--root', `${folder}/worker-1`, 'check'])).exitCode).toBe(0);
+  const explained = await runLading(['--root', `${folder}/worker-2`, 'explain', `${folder}/pods.yaml`, '-o', 'json']);
+  const { items } = JSON.parse(explained.stdout);
+  expect(items.map(({ pod, policy }: { pod: string; policy: string }) => [pod, policy])).toEqual([
+    ['if-not-present', 'IfNotPresent'],
+    ['never', 'Never'],
+    ['always', 'Always'],
+  ]);
 });
 
 function folderIn(stdout: string): string {

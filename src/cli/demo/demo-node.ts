@@ -85,7 +85,7 @@ export class DemoNode {
   }
 
   async start(pod: DemoPod): Promise<Start> {
-    const [parsed] = parsePodManifests(manifestOf(pod), { file: `${pod.name}.yaml` });
+    const [parsed] = parsePodManifests(JSON.stringify(manifestOf(pod)), { file: `${pod.name}.yaml` });
     return this.#measure(pod.name, parsed!.metadata.uid, async () => {
       this.#workers.set(pod.name, this.#pods!.agent.startPod(parsed!));
     });
@@ -182,8 +182,9 @@ function decisionText({ decision, error, present }: ImageDecision, { bytes }: Tr
   return bytes > 0 ? `${asked}, downloaded` : `${asked}, had it all`;
 }
 
-function manifestOf({ name, image, policy }: DemoPod): string {
+/** A Kubernetes manifest. */
+export function manifestOf({ name, image, policy }: DemoPod): object {
   const container = { name: containerName, image, ...(policy ? { imagePullPolicy: policy } : {}) };
   const spec = { terminationGracePeriodSeconds: 2, containers: [container] };
-  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec };
 }

@@ -1,9 +1,10 @@
 /** Tells the demo's story step by step, with a table for each. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
+import { stringify } from 'yaml';
 import { errorMessage } from '../../lib/errors.ts';
 import type { ContainerRuntime } from '../../runtime/index.ts';
 import type { Cli } from '../cli.ts';
@@ -11,8 +12,8 @@ import type { DemoOptions } from '../commands/demo.ts';
 import { humanSize, shortDigest } from '../human.ts';
 import { chooseRuntime } from '../node.ts';
 import { formatTable } from '../output.ts';
-import type { Start } from './demo-node.ts';
-import { answer, setStage } from './story.ts';
+import { manifestOf, type Start } from './demo-node.ts';
+import { answer, type Stage, setStage } from './story.ts';
 
 export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Promise<void> {
   const { stdout } = cli;
@@ -34,7 +35,7 @@ export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Pro
     } finally {
       await stage.close();
     }
-    stdout.write(keep ? whatIsKept(folder, stage.address) : '');
+    if (keep) stdout.write(await whatIsKept(folder, stage));
   } finally {
     if (!keep) await rm(folder, { recursive: true, force: true });
   }
@@ -78,14 +79,24 @@ async function enter({ stdout, signal }: Cli): Promise<void> {
   }
 }
 
-function whatIsKept(folder: string, address: string): string {
+/** Leaves the pods beside the nodes. Returns what can be done with all of it. */
+async function whatIsKept(folder: string, { address, pods }: Stage): Promise<string> {
+  const manifests = join(folder, 'pods.yaml');
+  await writeFile(manifests, pods.map((pod) => stringify(manifestOf(pod))).join('---\n'));
+  const on = (worker: string) => `  lading --root ${join(folder, worker)}`;
+  // npm sets it for its scripts, which are how a clone of the repository runs the program.
+  const inClone = process.env.npm_lifecycle_event === undefined ? '' : ' (`lading` is `npm run lading --` here)';
   return `
-Kept in ${folder}:
+Kept in ${folder}${inClone}:
 
-  lading --root ${join(folder, 'worker-1')} images
-  lading --root ${join(folder, 'worker-2')} history ${address}/img1:latest
+${on('worker-1')} images
+${on('worker-2')} history ${address}/img1:latest
   lading --root ${folder} registry serve --addr ${address}
-  lading --root ${join(folder, 'worker-2')} explain ${address}/img1     # while the registry serves
+
+While the registry serves:
+
+${on('worker-2')} explain ${manifests}
+${on('worker-2')} run ${manifests}
 
 Remove the folder when you are done.
 `;

@@ -18,6 +18,8 @@ export interface Step {
 export interface Stage {
   readonly address: string;
   readonly steps: readonly Step[];
+  /** One for each policy, all with the tag that moves. */
+  readonly pods: readonly DemoPod[];
   close(): Promise<void>;
 }
 
@@ -122,7 +124,7 @@ so does a digest, which is the only name that means the same bytes everywhere an
     },
   ];
   const all = parts.move();
-  return { address, steps, close: () => all.disposeAsync() };
+  return { address, steps, pods: policies.map(latest), close: () => all.disposeAsync() };
 }
 
 export const answer = `What is "local"? The node: not the pod, not the cluster. Each node has its own images, and under a tag each has what
