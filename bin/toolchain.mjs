@@ -22,7 +22,18 @@ export function ensureNode() {
   const partial = `${prefix}.${process.pid}`;
   mkdirSync(partial, { recursive: true });
   writeFileSync(join(partial, 'package.json'), '{"private":true}\n');
-  const installed = npm(['install', '--no-save', '--no-package-lock', `${packageName}@${nodeVersionRange}`], partial);
+  const installed = npm(
+    [
+      'install',
+      '--no-save',
+      '--no-package-lock',
+      '--no-fund',
+      '--no-audit',
+      '--loglevel=error',
+      `${packageName}@${nodeVersionRange}`,
+    ],
+    partial,
+  );
   if (!installed) {
     rmSync(partial, { recursive: true, force: true });
     fail(
