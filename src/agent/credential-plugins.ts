@@ -14,7 +14,6 @@ import {
   pluginMatches,
 } from '../policy/index.ts';
 import type { CredentialProvider, TokenAttributes } from './credential-provider-config.ts';
-import { credentialsOfPullSecrets, type PodCredentialSource, podCredential } from './pod-credentials.ts';
 
 /** For whom credentials are wanted. */
 export interface PluginPod {
@@ -72,19 +71,6 @@ export class CredentialPlugins {
     }
     return keyring;
   }
-}
-
-/**
- * The credentials of a pod's pull secrets, then those of plugins. Pods of manifests have no service account to ask for.
- * @see pull-policy.md 8.1
- */
-export function credentialsWithPlugins(plugins: CredentialPlugins): PodCredentialSource {
-  return async (pod, repository) => {
-    const { namespace, name, uid } = pod.metadata;
-    const ofSecrets = await credentialsOfPullSecrets(pod, repository);
-    const keyring = await plugins.keyring(repository, { namespace, name, uid, serviceAccountName: '' });
-    return [...ofSecrets, ...keyring.lookUp(repository).map(podCredential)];
-  };
 }
 
 export class CredentialPlugin {

@@ -11,7 +11,6 @@ export type { ImageDecision } from './container-starter.ts';
 export {
   CredentialPlugins,
   type CredentialPluginsOptions,
-  credentialsWithPlugins,
   type PluginPod,
   type RunPlugin,
   runPluginFrom,
@@ -46,9 +45,15 @@ export {
 } from './image-volumes.ts';
 export { type KubeletConfigurationFields, kubeletConfigOf, readKubeletConfiguration } from './kubelet-config-file.ts';
 export { type ManifestProblem, PodManifestError } from './manifest-error.ts';
+export { NodeKeyring, type NodeKeyringFolders } from './node-keyring.ts';
 export { type NodeStatusImage, nodeStatusImages } from './node-status.ts';
 export type { ContainerSecurity, ImageMount, ImageVolume, Pod, PodContainer, PodSpec } from './pod.ts';
-export { credentialsOfPullSecrets, type PodCredential, type PodCredentialSource } from './pod-credentials.ts';
+export {
+  credentialsOfPullSecrets,
+  type PodCredential,
+  type PodCredentialSource,
+  podCredentials,
+} from './pod-credentials.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
 export type { PodContainerStatus, PodStatus, TerminatedState } from './pod-status.ts';

@@ -4,9 +4,12 @@ import {
   type ImagePullSecret,
   type ImagePullServiceAccount,
   keyringOfSecrets,
+  lookUpAll,
   type OfferedCredential,
   type TrackedPodCredentials,
 } from '../policy/index.ts';
+import type { CredentialPlugins } from './credential-plugins.ts';
+import type { NodeKeyring } from './node-keyring.ts';
 import type { Pod } from './pod.ts';
 
 /** Credentials for one pull, and whose they are. */
@@ -27,7 +30,27 @@ export type PodCredentialSource = (pod: Pod, repository: string) => Promise<read
 export const credentialsOfPullSecrets: PodCredentialSource = async ({ pullSecrets }, repository) =>
   keyringOfSecrets(pullSecrets).lookUp(repository).map(podCredential);
 
-export function podCredential({ username, password, owner, hash }: OfferedCredential): PodCredential {
+/**
+ * The credentials of a pod's pull secrets, then those of the node, then those of plugins. Pods of manifests have no
+ * service account for which plugins could be asked.
+ * @see pull-policy.md 8.1
+ */
+export function podCredentials(sources: {
+  readonly node?: NodeKeyring;
+  readonly plugins?: CredentialPlugins | undefined;
+}): PodCredentialSource {
+  return async (pod, repository) => {
+    const { namespace, name, uid } = pod.metadata;
+    const ofSecrets = await credentialsOfPullSecrets(pod, repository);
+    const keyrings = [
+      await sources.node?.keyring(),
+      await sources.plugins?.keyring(repository, { namespace, name, uid, serviceAccountName: '' }),
+    ].filter((keyring) => keyring !== undefined);
+    return [...ofSecrets, ...lookUpAll(keyrings, repository).map(podCredential)];
+  };
+}
+
+function podCredential({ username, password, owner, hash }: OfferedCredential): PodCredential {
   const auth = { username, password };
   if (!owner) return { auth };
   return { auth, source: 'secret' in owner ? { secret: { ...owner.secret, credentialHash: hash } } : owner };

@@ -16,8 +16,8 @@ export class FilePullSecret implements PullSecret {
   readonly name: string;
   readonly type: string;
   /**
-   * Of its content: Secrets in files have no identity of their own, and other content under the same name must not pass
-   * for a rotation of this one.
+   * Of the cluster that it comes from; else of its content: Secrets that are written by hand have no identity of their own,
+   * and other content under the same name must not pass for a rotation of this one.
    */
   readonly uid: string;
   readonly #data: Readonly<Record<string, string>>;
@@ -31,7 +31,7 @@ export class FilePullSecret implements PullSecret {
     const decoded = Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
     this.#data = { ...Object.fromEntries(decoded), ...stringData };
     const content = JSON.stringify([type, Object.entries(this.#data).sort()]);
-    this.uid = createHash('sha256').update(content).digest('hex').slice(0, 32);
+    this.uid = secret.metadata?.uid || createHash('sha256').update(content).digest('hex').slice(0, 32);
   }
 
   get data(): Readonly<Record<string, string>> {

@@ -1,5 +1,6 @@
 import type { Image } from '../cri/messages.ts';
 import type { Clock } from '../lib/clock.ts';
+import { crashPoint } from '../lib/crash-point.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { KeyedLock } from '../lib/keyed-lock.ts';
@@ -67,6 +68,7 @@ export class PullTracker {
 
   /** If the record cannot be written the intent stays: the image still counts as pulled by the kubelet. */
   async recordPulled(image: string, imageRef: string, credentials: ImagePullCredentials): Promise<void> {
+    crashPoint('image-pulled');
     try {
       await this.#addCredentials(image, imageRef, credentials);
     } catch (error) {

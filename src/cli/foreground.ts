@@ -3,11 +3,9 @@ import { styleText } from 'node:util';
 import {
   type ContainerOutput,
   CredentialPlugins,
-  credentialsWithPlugins,
   type ImageDecision,
   type KubeEvent,
   type Pod,
-  type PodCredentialSource,
   type PodStatus,
   readCredentialProviders,
   runPluginFrom,
@@ -26,12 +24,12 @@ import { openProgressView, type ProgressView } from './progress-view.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
-  const credentials = pluginCredentials(options);
+  const plugins = credentialPlugins(options);
   const screen = new Screen(cli);
   const registry = { onWarning: ({ text }: { text: string }) => screen.warn(text) };
   const node = await openNode({ root: cli.settings.root, registry });
   try {
-    return await runPods({ cli, node, screen, credentials }, pods, options);
+    return await runPods({ cli, node, screen, plugins }, pods, options);
   } finally {
     await screen.close();
     await node.close();
@@ -39,25 +37,25 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
 }
 
 /** With the options of a kubelet. @throws LadingError `ERR_LADING_CREDENTIAL_PROVIDER_CONFIG` */
-function pluginCredentials(options: RunOptions): PodCredentialSource | undefined {
+function credentialPlugins(options: RunOptions): CredentialPlugins | undefined {
   const { imageCredentialProviderConfig: config, imageCredentialProviderBinDir: folder } = options;
   if (config === undefined && folder === undefined) return undefined;
   if (config === undefined || folder === undefined) {
     throw new UsageError('--image-credential-provider-config and --image-credential-provider-bin-dir need each other');
   }
   const providers = readCredentialProviders(config);
-  return credentialsWithPlugins(new CredentialPlugins({ providers, run: runPluginFrom(folder) }));
+  return new CredentialPlugins({ providers, run: runPluginFrom(folder) });
 }
 
 interface RunContext {
   readonly cli: Cli;
   readonly node: Node;
   readonly screen: Screen;
-  readonly credentials: PodCredentialSource | undefined;
+  readonly plugins: CredentialPlugins | undefined;
 }
 
 async function runPods(
-  { cli, node, screen, credentials }: RunContext,
+  { cli, node, screen, plugins }: RunContext,
   pods: readonly Pod[],
   options: RunOptions,
 ): Promise<number> {
@@ -71,7 +69,7 @@ async function runPods(
   node.images.onPullWarning((reference, warning) => screen.warn(`${formatReference(reference)}: ${warning}`));
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
-    ...(credentials && { credentials }),
+    plugins,
     onOutput: (output) => screen.output(output),
     onDecision: (decision) => {
       screen.decision(decision);

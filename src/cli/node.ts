@@ -1,9 +1,19 @@
 /** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { Agent, type AgentListeners, type AgentOptions, type KubeEvent } from '../agent/index.ts';
+import {
+  Agent,
+  type AgentListeners,
+  type AgentOptions,
+  type CredentialPlugins,
+  type KubeEvent,
+  NodeKeyring,
+  podCredentials,
+} from '../agent/index.ts';
 import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/index.ts';
+import { systemClock } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { packageVersion } from '../lib/package-version.ts';
@@ -55,11 +65,18 @@ export interface PodNode {
   close(): Promise<void>;
 }
 
-/** Lets pods run on a node; recovers first what a killed process left on it. */
+export interface PodNodeOptions extends AgentListeners, Pick<AgentOptions, 'config'> {
+  readonly plugins?: CredentialPlugins | undefined;
+}
+
+/**
+ * Lets pods run on a node; recovers first what a killed process left on it. Records of pulls are on the node, so that an
+ * image that one pod has fetched with its credentials is not given to another one without.
+ */
 export async function startAgent(
   node: Node,
   runtime: ContainerRuntime,
-  options: AgentListeners & Pick<AgentOptions, 'credentials'>,
+  { plugins, ...options }: PodNodeOptions,
 ): Promise<PodNode> {
   const { store, registry, unpack } = node;
   const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
@@ -71,6 +88,8 @@ export async function startAgent(
     images: node.images,
     runtime: service,
     logRoot,
+    recordsDirectory: store.root,
+    credentials: podCredentials({ node: nodeKeyring(store.root), plugins }),
     ...options,
     onEvent(event) {
       keepEvent(store, event);
@@ -95,6 +114,10 @@ export function keepEvent(store: Store, { type, reason, message, hint, object }:
   } catch (error) {
     log('cannot keep the event %s: %s', reason, errorMessage(error));
   }
+}
+
+function nodeKeyring(root: string): NodeKeyring {
+  return new NodeKeyring({ root, home: homedir(), dockerConfig: process.env.DOCKER_CONFIG || undefined }, systemClock);
 }
 
 /** The runtime of this machine for a node. @throws LadingError when containers cannot run here, with the reason */

@@ -83,7 +83,7 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
       const again = await runToEnd(manifestText(pod('web', [{ name: 'main', image: image.name }])));
       expect([again.exitCode, again.stdout]).toEqual([0, '[web/main] one\n']);
       expect(eventsOf(again.stderr, 'web/main')[0]).toBe(
-        `Pulled: Container image "${image.name}" already present on machine`,
+        `Pulled: Container image "${image.name}" already present on machine and can be accessed by the pod`,
       );
     });
 

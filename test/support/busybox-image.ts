@@ -16,6 +16,8 @@ export interface BusyboxImage {
   /** The `config` member of the image configuration; by default a shell that prints the version. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly platform?: { readonly os: string; readonly architecture: string };
+  /** For a registry that wants a login. */
+  readonly user?: { readonly username: string; readonly password: string };
 }
 
 export interface PushedImage {
@@ -39,14 +41,15 @@ export async function pushBusyboxImage(address: string, name: string, image: Bus
   const folder = mkdtempSync(path.join(tmpdir(), 'lading-image-'));
   try {
     const layout = path.join(folder, 'layout');
-    const { version, platform } = image;
+    const { version, platform, user } = image;
     const digests = writeOciLayout(layout, {
       layers: [await busyboxLayer(), upperLayer(path.join(folder, 'upper'), image)],
       config: image.config ?? { Entrypoint: ['/bin/sh', '-c'], Cmd: ['cat /version'] },
       ...(platform ? { platform } : {}),
     });
     const remote = `${address}/${name}`;
-    await skopeo('copy', '-q', '--dest-tls-verify=false', `oci:${layout}:latest`, `docker://${remote}`);
+    const login = user ? ['--dest-creds', `${user.username}:${user.password}`] : [];
+    await skopeo('copy', '-q', ...login, '--dest-tls-verify=false', `oci:${layout}:latest`, `docker://${remote}`);
     const manifest = readFileSync(path.join(layout, 'blobs/sha256', digestHex(digests.manifest)));
     const { layers } = JSON.parse(manifest.toString()) as Pick<PushedImage, 'layers'>;
     return { version, name: remote, ...digests, manifestSize: manifest.byteLength, layers };
