@@ -2,7 +2,7 @@
 // Exit code 0: every case passed or was skipped; 1: a case failed; 2: the tables could not be read.
 import { fileURLToPath } from 'node:url';
 import { type CaseFailure, runTable, type TableResult } from './vectors/run.ts';
-import { readTables, type VectorTable } from './vectors/vector-table.ts';
+import { readTables, type VectorFolder } from './vectors/vector-table.ts';
 
 const maxShownLength = 2000;
 
@@ -10,14 +10,14 @@ const [folder = fileURLToPath(new URL('../test/vectors', import.meta.url)), ...m
 process.exitCode = more.length > 0 ? wrongUsage('at most one folder can be given') : await main(folder);
 
 async function main(folder: string): Promise<number> {
-  let tables: VectorTable[];
+  let found: VectorFolder;
   try {
-    tables = readTables(folder);
+    found = readTables(folder);
   } catch (error) {
     return wrongUsage(error instanceof Error ? error.message : String(error));
   }
   const results: TableResult[] = [];
-  for (const table of tables) {
+  for (const table of found.tables) {
     const result = await runTable(table);
     results.push(result);
     console.log(`${result.table.padEnd(28)} ${summary([result])}`);
@@ -30,6 +30,7 @@ async function main(folder: string): Promise<number> {
     skipping.filter((result) => !isPartial(result)),
   );
   reportTables('These tables are implemented in part', skipping.filter(isPartial));
+  if (found.others.length > 0) console.log(`\nNo vector tables: ${found.others.join(', ')}`);
   console.log(`\n${summary(results)}`);
   return results.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }

@@ -47,7 +47,7 @@ const implemented = [
 ];
 
 describe('vector tables', () => {
-  const tables = readTables(fileURLToPath(new URL('vectors', import.meta.url)));
+  const { tables } = readTables(fileURLToPath(new URL('vectors', import.meta.url)));
 
   test.for(tables)('$name', async (table, { skip }) => {
     const result = await runTable(table);

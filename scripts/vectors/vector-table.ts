@@ -36,14 +36,22 @@ export function unknownKind(kind: unknown): never {
   throw new Error(`the adapter does not know this kind of case: ${JSON.stringify(kind)}`);
 }
 
-/** The tables of a folder by file name; throws an Error that names the file when one cannot be read. */
-export function readTables(folder: string): VectorTable[] {
-  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
-  if (files.length === 0) throw new Error(`${folder} contains no vector tables (*.json)`);
-  return files.sort().map((file) => readTable(join(folder, file)));
+export interface VectorFolder {
+  readonly tables: readonly VectorTable[];
+  /** Names of JSON files that are something else. */
+  readonly others: readonly string[];
 }
 
-function readTable(path: string): VectorTable {
+/** The tables of a folder by file name; throws an Error when there are none, or when a file cannot be read. */
+export function readTables(folder: string): VectorFolder {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+  const read = files.sort().map((file) => ({ file, table: readTable(join(folder, file)) }));
+  const tables = read.flatMap(({ table }) => table ?? []);
+  if (tables.length === 0) throw new Error(`${folder} contains no vector tables (*.json with a name and cases)`);
+  return { tables, others: read.filter(({ table }) => !table).map(({ file }) => file) };
+}
+
+function readTable(path: string): VectorTable | undefined {
   let document: { table?: unknown; name?: unknown; cases?: unknown } | null;
   try {
     document = JSON.parse(readFileSync(path, 'utf8'));
@@ -52,7 +60,6 @@ function readTable(path: string): VectorTable {
   }
   const name = document?.table ?? document?.name;
   const cases = document?.cases;
-  if (typeof name !== 'string' || !Array.isArray(cases))
-    throw new Error(`${path} is no vector table: it has no name or no cases`);
+  if (typeof name !== 'string' || !Array.isArray(cases)) return undefined;
   return { name, cases: cases.map((vector, index) => ({ id: `#${index + 1}`, ...vector })) };
 }
