@@ -3,7 +3,10 @@ import { type Digest, parseDigest } from './digest.ts';
 
 /** A normalised image reference: what a user wrote, with the registry and Docker Hub's `library/` filled in. */
 export interface Reference {
-  /** Host with optional port; `docker.io` for Docker Hub, which is not the address of its API. */
+  /**
+   * Host with optional port; `docker.io` for Docker Hub, which is not the address of its API. Empty for a name whose
+   * first part looks like a host and is none, as `my_host.com/app`: container tools take it, and can ask nobody for it.
+   */
   readonly registry: string;
   readonly repository: string;
   readonly tag?: string;
@@ -54,13 +57,16 @@ export function parseReference(text: string): Reference {
     const suggestion = text.slice(0, text.length - written.length) + lowered;
     throw uppercaseError(text, beforeColon, suggestion);
   }
-  const parts = splitTagAndDigest(rest);
-  if (!registryPattern.test(registry) || !parts) {
+  const hasRegistry = registryPattern.test(registry);
+  const parts = splitTagAndDigest(hasRegistry ? rest : `${registry}/${rest}`);
+  if (!parts) {
+    const lowered = `${registry}/${rest}`.toLowerCase();
+    if (isReference(lowered)) throw uppercaseError(text, `${registry}/${beforeColon}`, lowered);
     throw referenceError('InvalidFormat', text, { detail: 'invalid reference format', hint: formatHint(text) });
   }
   checkLength(parts.repository, text);
   return Object.freeze({
-    registry,
+    registry: hasRegistry ? registry : '',
     repository: parts.repository,
     ...(parts.tag === undefined ? {} : { tag: parts.tag }),
     ...(parts.digest === undefined ? {} : { digest: digestOfReference(parts.digest, text) }),
@@ -94,8 +100,8 @@ export function pullReference(reference: Reference): Reference {
 }
 
 /** `docker.io/library/nginx`. */
-export function repositoryName(reference: Pick<Reference, 'registry' | 'repository'>): string {
-  return `${reference.registry}/${reference.repository}`;
+export function repositoryName({ registry, repository }: Pick<Reference, 'registry' | 'repository'>): string {
+  return registry === '' ? repository : `${registry}/${repository}`;
 }
 
 /** The image id that a text means where ids are allowed beside references: 64 hex digits, or a digest alone. */
@@ -146,6 +152,12 @@ function splitRegistry(text: string): { registry: string; rest: string; written:
 
 function upToColon(text: string): string {
   return text.split(':', 1)[0]!;
+}
+
+function isReference(text: string): boolean {
+  const slash = text.indexOf('/');
+  const hasRegistry = registryPattern.test(text.slice(0, slash));
+  return splitTagAndDigest(hasRegistry ? text.slice(slash + 1) : text) !== undefined;
 }
 
 function splitTagAndDigest(rest: string): { repository: string; tag?: string; digest?: string } | undefined {

@@ -42,7 +42,8 @@ describe('parseReference', () => {
     [`nginx:${'t'.repeat(129)}`, 'InvalidFormat', /128 characters/],
     ['ghcr.io//a', 'InvalidFormat', /between two slashes/],
     ['ghcr.io/a/', 'InvalidFormat', /between two slashes/],
-    ['foo_bar.com/app', 'InvalidFormat', /looks like/],
+    ['foo_bar.com:5000/app', 'InvalidFormat', /looks like/],
+    ['Foo_bar/app', 'NameContainsUppercase', /did you mean "foo_bar\/app"\?/],
     ['nginx@sha256:abc', 'InvalidFormat', /looks like/],
     [`nginx@${digest}@${digest}`, 'InvalidFormat', /looks like/],
     ['Nginx', 'NameContainsUppercase', /did you mean "nginx"\?/],
@@ -59,6 +60,13 @@ describe('parseReference', () => {
     expect(error.code).toBe(`ERR_LADING_REFERENCE_${errorClass.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase()}`);
     expect(error.message).toBe(`cannot read the image reference ${JSON.stringify(text)}: ${error.data.detail}`);
     expect(error.hint).toMatch(hint);
+  });
+
+  test('takes what looks like a host and is none for a path without a registry, as container tools do', () => {
+    const reference = parseReference('foo_bar.com/app');
+    expect(reference).toEqual({ registry: '', repository: 'foo_bar.com/app' });
+    expect(formatReference(pullReference(reference))).toBe('foo_bar.com/app:latest');
+    expect(familiarReference(reference)).toBe('foo_bar.com/app');
   });
 
   test('answers long hostile texts at once', () => {

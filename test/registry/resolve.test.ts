@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { digestOf, manifestAccept, mediaTypes } from '../../src/oci/index.ts';
+import { digestOf, manifestAccept, mediaTypes, parseReference } from '../../src/oci/index.ts';
 import { maxManifestBytes } from '../../src/registry/index.ts';
 import { failureOf, newClient, newServer, referenceAt, testImage } from './fixtures.ts';
 
@@ -138,4 +138,15 @@ test('schema 1 and web pages are refused with what they are', async () => {
   const error = await failureOf(client.resolve(referenceAt(server, 'team/app:page')));
   expect(error.code).toBe('ERR_LADING_MANIFEST_INVALID');
   expect(error.message).toContain(`team/app:page of registry ${server.address}`);
+});
+
+test('a name that begins with what is no host is asked for nowhere', async () => {
+  const { client, records } = newClient();
+  const error = await failureOf(client.resolve(parseReference('my_host.test/app:1')));
+  expect(error).toMatchObject({
+    code: 'ERR_LADING_REGISTRY_NO_SUCH_HOST',
+    message: 'The image has no registry: what its name begins with is not a host',
+    hint: expect.stringContaining('no underscores'),
+  });
+  expect(records).toEqual([]);
 });
