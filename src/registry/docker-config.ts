@@ -87,11 +87,11 @@ export async function readDockerConfig(file: string): Promise<string> {
 export function parseDockerConfig(text: string, file: string, parse = parseEntry): DockerConfig {
   if (text.trim() === '') return { auths: new Map(), credHelpers: new Map(), credsStore: '' };
   try {
-    const { auths, credHelpers, credsStore } = objectOf(parseJson(text), 'the file');
+    const document = objectOf(parseJson(text), 'the file');
     return {
-      auths: mapOf(auths, 'auths', (entry, name) => parse(objectOf(entry, name), name)),
-      credHelpers: mapOf(credHelpers, 'credHelpers', (helper, name) => textOf(helper, name)),
-      credsStore: textOf(credsStore, 'credsStore'),
+      auths: mapOf(memberOf(document, 'auths'), 'auths', (entry, name) => parse(entryOf(entry, name), name)),
+      credHelpers: mapOf(memberOf(document, 'credHelpers'), 'credHelpers', textOf),
+      credsStore: textOf(memberOf(document, 'credsStore'), 'credsStore'),
     };
   } catch (error) {
     throw configInvalid(file, errorMessage(error));
@@ -102,11 +102,13 @@ export function parseDockerConfig(text: string, file: string, parse = parseEntry
 function environmentAuths(text: string | undefined): ReadonlyMap<string, Omit<Credential, 'origin'>> {
   if (text === undefined || text === '') return new Map();
   try {
-    const { auths, ...others } = objectOf(parseJson(text), 'the value');
-    if (Object.keys(others).length > 0) throw new Error(`only auths is allowed in it, not ${Object.keys(others)[0]}`);
-    return mapOf(auths, 'auths', (value, name) => {
-      const entry = objectOf(value, name);
-      if (Object.keys(entry).some((field) => field !== 'auth')) throw new Error(`only auth is allowed in ${name}`);
+    const document = objectOf(parseJson(text), 'the value');
+    const other = Object.keys(document).find((name) => name.toLowerCase() !== 'auths');
+    if (other !== undefined) throw new Error(`only auths is allowed in it, not ${other}`);
+    return mapOf(memberOf(document, 'auths'), 'auths', (value, name) => {
+      const entry = entryOf(value, name);
+      const isOther = (field: string) => field.toLowerCase() !== 'auth';
+      if (Object.keys(entry).some(isOther)) throw new Error(`only auth is allowed in ${name}`);
       return parseEntry(entry, name);
     });
   } catch (error) {
@@ -117,13 +119,11 @@ function environmentAuths(text: string | undefined): ReadonlyMap<string, Omit<Cr
 
 /** @throws Error whose message says what is wrong with it */
 export function parseEntry(entry: Record<string, unknown>, name: string): Omit<Credential, 'origin'> {
-  const auth = textOf(entry.auth, name);
-  const pair =
-    auth === ''
-      ? { username: textOf(entry.username, name), password: textOf(entry.password, name) }
-      : decodeAuth(auth, name);
-  const identityToken = textOf(entry.identitytoken, name);
-  const registryToken = textOf(entry.registrytoken, name);
+  const text = (member: string) => textOf(memberOf(entry, member), name);
+  const auth = text('auth');
+  const pair = auth === '' ? { username: text('username'), password: text('password') } : decodeAuth(auth, name);
+  const identityToken = text('identitytoken');
+  const registryToken = text('registrytoken');
   return {
     ...(pair.username !== '' && { username: pair.username }),
     ...(pair.password !== '' && { password: pair.password }),
@@ -140,7 +140,7 @@ function decodeAuth(auth: string, name: string): { username: string; password: s
   const decoded = Buffer.from(base64, 'base64').toString('utf8');
   const colon = decoded.indexOf(':');
   if (colon < 1) throw new Error(`the auth of ${JSON.stringify(name)} is not USER:PASSWORD in base64`);
-  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/\0+$/, '') };
+  return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1).replace(/^\0+|\0+$/g, '') };
 }
 
 /** `https://host/v1/` and `host/path` are old spellings of `host`. */
@@ -159,6 +159,16 @@ function parseJson(text: string): unknown {
 function objectOf(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new Error(`${what} is not an object`);
+}
+
+/** Null stands for an empty entry. */
+function entryOf(value: unknown, name: string): Record<string, unknown> {
+  return value === null ? {} : objectOf(value, name);
+}
+
+/** Docker reads names of members whatever their case, and the last of several counts. */
+function memberOf(object: Record<string, unknown>, name: string): unknown {
+  return Object.entries(object).findLast(([written]) => written.toLowerCase() === name.toLowerCase())?.[1];
 }
 
 function mapOf<T>(value: unknown, what: string, read: (value: unknown, name: string) => T): ReadonlyMap<string, T> {

@@ -31,6 +31,14 @@ describe('docker config.json', () => {
     expect(await find('registry.test')).toEqual([]);
   });
 
+  test('names of members are read whatever their case, as docker does', async () => {
+    await writeConfig({ AUTHS: { 'registry.test': { Auth: base64('user:pw') }, 'other.test': null } });
+    expect(await find('registry.test')).toMatchObject([{ username: 'user', password: 'pw' }]);
+    expect(await find('other.test')).toEqual([]);
+    const environment = JSON.stringify({ Auths: { 'registry.test': { AUTH: base64('env:e') } } });
+    expect(await find('registry.test', { DOCKER_AUTH_CONFIG: environment })).toMatchObject([{ username: 'env' }]);
+  });
+
   test('a fault is an error that names the file and shows no secret', async () => {
     await writeConfig({ auths: { 'registry.test': { auth: base64('no-colon-but-secret') } } });
     const error = await failureOf(find('other.test'));
