@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici';
 import { unlessAborted } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
-import { type ConnectionSettings, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
+import { type ConnectionSettings, connectTimeoutCode, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
 import { Dispatchers } from './dispatchers.ts';
 import { type ProxyChooser, proxyName } from './proxy.ts';
 import { type RateLimit, rateLimitOf } from './rate-limit.ts';
@@ -118,7 +118,7 @@ export class Transport {
     try {
       return await this.#attempt(request);
     } catch (fault) {
-      if (!(fault instanceof Error) || !noTlsThere(fault.cause)) throw fault;
+      if (!(fault instanceof Error) || !noTlsThere(fault.cause, url)) throw fault;
     }
     log('%s does not speak TLS: trying http', url.host);
     const response = await this.#attempt(asPlainHttp(request));
@@ -160,7 +160,7 @@ export class Transport {
       });
       response = await unlessAborted(answer, signal); // undici looks at the signal only once it is connected
     } catch (error) {
-      if (!(request.httpFallback && noTlsThere(error))) finished(undefined, 0);
+      if (!(request.httpFallback && noTlsThere(error, url))) finished(undefined, 0);
       signal?.throwIfAborted();
       if (bodyFailure) throw bodyFailure.error;
       throw transportFault(error, proxy && proxyName(proxy));
@@ -237,8 +237,11 @@ async function* reportingFailure(content: AsyncIterable<Uint8Array>, onFailure: 
   }
 }
 
-function noTlsThere(error: unknown): boolean {
-  return saysNotTls(error) || errorCode(error) === handshakeTimeoutCode;
+/** Without a port in the URL, http is at another one: it may answer where nothing does for https. @see registry.md 5.4 */
+function noTlsThere(error: unknown, { port }: URL): boolean {
+  const code = errorCode(error) ?? '';
+  if (port === '' && (code === 'ECONNREFUSED' || code === connectTimeoutCode)) return true;
+  return saysNotTls(error) || code === handshakeTimeoutCode;
 }
 
 function asPlainHttp(request: HttpRequest): HttpRequest {

@@ -72,7 +72,7 @@ async function entriesIn(directory: string): Promise<object> {
     host: entry.address?.host,
     path: entry.address?.path ?? '',
     capabilities: entry.capabilities,
-    ...(entry.ca.length > 0 && { ca: entry.ca.map(named) }),
+    ...(entry.ca?.length && { ca: entry.ca.map(named) }),
     ...(entry.clients.length > 0 && { client: entry.clients.map(({ cert, key }) => [named(cert), key && named(key)]) }),
     skipVerify: entry.skipVerify,
     ...(hasMembers(entry.headers) && { header: entry.headers }),

@@ -7,12 +7,14 @@ export interface HostEntry {
   /** Undefined for a server that the file does not name: the registry itself. */
   readonly address: HostAddress | undefined;
   readonly capabilities: readonly Capability[];
-  readonly ca: readonly string[];
+  /** Undefined when the file does not say; an empty list counts as a TLS setting, as it does in containerd. */
+  readonly ca: readonly string[] | undefined;
   readonly clients: readonly ClientFiles[];
   /** Undefined when the file does not say. */
   readonly skipVerify: boolean | undefined;
   /** Names as written. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** Zero or less: no time of its own. */
   readonly dialTimeoutMs: number | undefined;
 }
 
@@ -95,14 +97,13 @@ export class HostEntryReader {
   }
 
   #clients(value: unknown): readonly ClientFiles[] {
-    if (value === undefined) return [];
-    if (!Array.isArray(value) || value.every((item) => typeof item === 'string')) {
-      return this.#paths(value, 'client').map((cert) => ({ cert, key: undefined }));
+    if (!Array.isArray(value)) {
+      return this.#paths(value, 'client')?.map((cert) => ({ cert, key: undefined })) ?? [];
     }
     return value.map((item) => {
-      const [cert, key, ...more] = Array.isArray(item) ? item : [];
+      const [cert, key, ...more] = Array.isArray(item) ? item : [item, ''];
       if (typeof cert !== 'string' || typeof key !== 'string' || more.length > 0) {
-        throw this.#fault('client', 'client is neither a file, nor a list of files, nor a list of [certificate, key]');
+        throw this.#fault('client', 'client is neither a file nor a list of files and of [certificate, key]');
       }
       return { cert: this.#path(cert, 'client'), key: key === '' ? undefined : this.#path(key, 'client') };
     });
@@ -125,8 +126,8 @@ export class HostEntryReader {
   #duration(value: unknown): number | undefined {
     if (value === undefined || value === '') return undefined;
     const ms = typeof value === 'string' ? parseGoDuration(value) : undefined;
-    if (ms === undefined || ms < 0) throw this.#fault('dial_timeout', 'dial_timeout is not a duration such as "30s"');
-    return ms === 0 ? undefined : ms;
+    if (ms === undefined) throw this.#fault('dial_timeout', 'dial_timeout is not a duration such as "30s"');
+    return ms;
   }
 
   #flag(table: Table, name: string): boolean | undefined {
@@ -135,8 +136,8 @@ export class HostEntryReader {
     throw this.#fault(name, `${name} is neither true nor false`);
   }
 
-  #paths(value: unknown, name: string): readonly string[] {
-    if (value === undefined) return [];
+  #paths(value: unknown, name: string): readonly string[] | undefined {
+    if (value === undefined) return undefined;
     return (typeof value === 'string' ? [value] : this.#texts(value, name)).map((file) => this.#path(file, name));
   }
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../../lib/errors.ts';
 import type { ConnectionSettings } from '../connector.ts';
 import { type Endpoint, portOf, upstreamOf } from '../endpoint.ts';
+import { RegistryError } from '../registry-error.ts';
 import { certificateFilesIn, readCertificates } from './certificates.ts';
 import { certsDirsVariable, defaultName, findHostDirectory } from './directory.ts';
 import type { HostEntry } from './host-entry.ts';
@@ -34,13 +35,15 @@ export interface ConfiguredEndpoints {
 /**
  * Reads, each time anew, where a registry is to be asked: its mirrors, then the registry itself. What names the registry
  * counts before what is for all of them, then folders before the short form.
- * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`
+ * @throws LadingError `ERR_LADING_HOSTS_UNREADABLE`, `ERR_LADING_HOSTS_CERTIFICATE`; RegistryError `no-such-host` for
+ *   a reference without a registry
  * @see registry.md 5
  */
 export async function loadEndpoints(
   registry: string,
   { certsDirs, mirrors }: HostsConfiguration,
 ): Promise<ConfiguredEndpoints> {
+  if (registry === '') throw noRegistry();
   const directory = await readable(registry, () => findHostDirectory(registry, certsDirs));
   if (directory && !(directory.isDefault && mirrors.has(registry))) return inDirectory(registry, directory.path);
   const nowhere = { directory: undefined, file: undefined, warning: undefined };
@@ -48,6 +51,15 @@ export async function loadEndpoints(
   const entries = mirrorsOf === undefined ? [] : mirrors.get(mirrorsOf)!;
   const endpoints = await Promise.all(entries.map((entry) => endpointOf(registry, entry)));
   return { ...nowhere, endpoints: [...endpoints, upstreamOf(registry)], mirrorsOf };
+}
+
+function noRegistry(): RegistryError {
+  return new RegistryError(
+    'no-such-host',
+    'The image has no registry: what its name begins with is not a host',
+    { registry: '' },
+    { hint: 'A host has letters, digits, dashes and dots, and no underscores.' },
+  );
 }
 
 async function inDirectory(registry: string, directory: string): Promise<ConfiguredEndpoints> {
@@ -73,20 +85,30 @@ async function inDirectory(registry: string, directory: string): Promise<Configu
 }
 
 async function endpointOf(registry: string, entry: HostEntry): Promise<Endpoint> {
-  const { address, capabilities, skipVerify, dialTimeoutMs } = entry;
-  const { ca, clients } = await readCertificates(entry);
-  const upstream = upstreamOf(registry);
-  const byDefault = address ? 'verified' : upstream.connection.certificates;
-  const certificates = skipVerify === undefined ? byDefault : skipVerify ? 'unverified' : 'verified';
-  const connection: ConnectionSettings = { certificates, ca, clients, dialTimeoutMs };
+  const { address, capabilities, skipVerify, dialTimeoutMs = 0 } = entry;
+  const { ca, clients } = await readCertificates({ ca: entry.ca ?? [], clients: entry.clients });
+  const connection: ConnectionSettings = {
+    certificates: skipVerify ? 'unverified' : 'verified',
+    ca,
+    clients,
+    dialTimeoutMs: dialTimeoutMs > 0 ? dialTimeoutMs : undefined,
+  };
   const headers = Object.fromEntries(
     Object.entries(entry.headers).map(([name, values]) => [name.toLowerCase(), values]),
   );
-  if (!address) return { ...upstream, connection, headers };
+  if (!address) {
+    const upstream = upstreamOf(registry);
+    // Of an address of this machine no certificate is checked, whatever the file says.
+    const isUnverified = upstream.connection.certificates === 'unverified';
+    return {
+      ...upstream,
+      connection: isUnverified ? { ...connection, certificates: 'unverified' } : connection,
+      headers,
+    };
+  }
   const common = { registry, host: address.host, path: address.path, capabilities, connection, headers };
-  const port = portOf(address.host);
-  const hasTlsSettings = skipVerify !== undefined || ca.length > 0 || clients.length > 0;
-  const prefersTls = address.scheme === 'http' && hasTlsSettings && port !== undefined && port !== '80';
+  const hasTlsSettings = skipVerify !== undefined || entry.ca !== undefined || clients.length > 0;
+  const prefersTls = address.scheme === 'http' && hasTlsSettings && portOf(address.host) !== '80';
   return { ...common, scheme: prefersTls ? 'https' : address.scheme, httpFallback: prefersTls };
 }
 

@@ -24,7 +24,7 @@ export interface Mirror {
  * Mirrors in short: those of each registry in the order in which they are asked, before the registry itself; `_default`
  * has those of all other registries.
  */
-export type MirrorTable = Readonly<Record<string, readonly (string | Mirror)[]>>;
+export type MirrorTable = Readonly<Record<string, string | Mirror | readonly (string | Mirror)[]>>;
 
 export type Mirrors = ReadonlyMap<string, readonly HostEntry[]>;
 
@@ -40,7 +40,7 @@ export function parseMirrors(table: unknown): Mirrors {
   return new Map(
     Object.entries(table).map(([registry, list]) => {
       if (!isRegistry(registry)) throw invalid(registry, 'it is not the name of a registry (HOST or HOST:PORT)');
-      if (!Array.isArray(list)) throw invalid(registry, 'its mirrors are not a list');
+      if (!Array.isArray(list)) return [registry, [mirrorIn(list, registry)]];
       return [registry, list.map((item, index) => mirrorIn(item, `${registry}[${index}]`))];
     }),
   );

@@ -37,6 +37,14 @@ ca = [
   });
 });
 
+test('client certificates may be files and pairs in one list', () => {
+  const [mirror] = parseHostsFile('[host."https://a.test"]\nclient = ["a.pem", ["b.cert", "b.key"]]', '/dir').mirrors;
+  expect(mirror!.clients).toEqual([
+    { cert: '/dir/a.pem', key: undefined },
+    { cert: '/dir/b.cert', key: '/dir/b.key' },
+  ]);
+});
+
 describe('a fault says what and where', () => {
   test.each([
     ['\n\nserver = "https://a\n', 3, /./],

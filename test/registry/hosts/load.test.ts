@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parseReference } from '../../../src/oci/index.ts';
 import { loadEndpoints } from '../../../src/registry/hosts/load.ts';
 import type { RegistryWarning } from '../../../src/registry/index.ts';
 import { createPrivateCa, opensslMissing, type PrivateCa } from '../../support/private-ca.ts';
@@ -99,4 +102,43 @@ describe.skipIf(opensslMissing)('certificates', () => {
       ['a.test', 1, 'verified', undefined],
     ]);
   });
+});
+
+test('an http host with TLS settings is asked over https first, unless its port is 80', async () => {
+  const schemes = async (host: string, setting: string) => {
+    const certsDir = await newCertsDir({ 'a.test/hosts.toml': `[host."http://${host}"]\n${setting}\n` });
+    const [mirror] = (await loadEndpoints('a.test', { certsDirs: [certsDir], mirrors: new Map() })).endpoints;
+    return [mirror!.scheme, mirror!.httpFallback];
+  };
+  expect(await schemes('m.test:5000', '')).toEqual(['http', false]);
+  expect(await schemes('m.test:5000', 'skip_verify = false')).toEqual(['https', true]);
+  expect(await schemes('m.test', 'skip_verify = true')).toEqual(['https', true]);
+  expect(await schemes('m.test', 'ca = []')).toEqual(['https', true]);
+  expect(await schemes('m.test:80', 'ca = []')).toEqual(['http', false]);
+});
+
+test('without a port in its URL, http is tried where nothing answers for https', async () => {
+  // Nothing listens at port 443 of this address of the loopback network, and this server at port 80.
+  const host = '127.80.44.3';
+  const server = createServer((_, response) => response.writeHead(404).end()).listen(80, host);
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const certsDir = await newCertsDir({ 'a.test/hosts.toml': `server = "http://${host}"\nskip_verify = true\n` });
+  const { client, records } = newClient({ certsDirs: [certsDir] });
+  const error = await failureOf(client.resolve(parseReference('a.test/x:1')));
+  expect(error.code).toBe('ERR_LADING_REGISTRY_NOT_FOUND');
+  expect(records.map(({ method, status }) => [method, status])).toEqual([
+    ['HEAD', 404],
+    ['GET', 404],
+  ]);
+});
+
+test('of an address of this machine no certificate is checked, unless it is configured as a server', async () => {
+  const certificatesOf = async (text: string) => {
+    const certsDir = await newCertsDir({ 'localhost_5000_/hosts.toml': text });
+    const { endpoints } = await loadEndpoints('localhost:5000', { certsDirs: [certsDir], mirrors: new Map() });
+    return endpoints.at(-1)!.connection.certificates;
+  };
+  expect(await certificatesOf('skip_verify = false')).toBe('unverified');
+  expect(await certificatesOf('server = "https://localhost:5000"')).toBe('verified');
 });

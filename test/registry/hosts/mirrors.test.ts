@@ -35,7 +35,7 @@ describe('mirrors in short', () => {
       header: { 'X-Key': 'geheim' },
       dial_timeout: '300ms',
     } as const;
-    const plan = await planOf('a/b', { 'docker.io': [mirror] });
+    const plan = await planOf('a/b', { 'docker.io': mirror });
     expect(plan.endpoints[0]).toEqual({
       url: 'https://a.test/v2/hub',
       capabilities: ['pull', 'resolve', 'push'],
@@ -50,7 +50,7 @@ describe('mirrors in short', () => {
   });
 
   test('of a registry count before the folder for all registries, which counts before those for all', async () => {
-    const table = { 'a.test': ['https://mine.test'], _default: ['https://any.test'] };
+    const table = { 'a.test': 'https://mine.test', _default: ['https://any.test'] };
     const forAll = { '_default/hosts.toml': '[host."https://folder.test"]' };
     expect(await urlsOf('a.test/x', table)).toEqual(['https://mine.test/v2', 'https://a.test/v2']);
     expect(await urlsOf('b.test/x', table)).toEqual(['https://any.test/v2', 'https://b.test/v2']);
@@ -98,7 +98,7 @@ describe('mirrors that cannot be used are an error before anything is asked', ()
   test.each<[string, unknown, string]>([
     ['no table', ['https://a.test'], 'it is no table of registries'],
     ['a URL for a registry', { 'https://a.test': [] }, 'it is not the name of a registry'],
-    ['one text for a list', { 'a.test': 'https://b.test' }, 'its mirrors are not a list'],
+    ['a number for a list', { 'a.test': 5 }, 'of a.test: a mirror is a URL'],
     ['a number', { 'a.test': ['https://b.test', 5] }, 'of a.test[1]: a mirror is a URL'],
     ['another scheme', { 'a.test': ['ftp://b.test'] }, 'of a.test[0]: "ftp://b.test" is not an http or https URL'],
     ['a member that does not exist', { 'a.test': [{ url: 'b.test', insecure: true }] }, 'insecure is not one of url,'],
