@@ -42,14 +42,14 @@ export function copySentence({ blobs, blobsWritten, bytesWritten }: CopyResult):
  * lacks is fetched from a registry that a name of the image leads to.
  */
 export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) {
-  const [{ nodeSource }, { fetchBlobByNames }, { RegistryClient }, { requestLog }] = await Promise.all([
+  const [{ nodeSource }, { fetchBlobByNames }, { RegistryClient }, { registryOptions }] = await Promise.all([
     import('../transfer/index.ts'),
     import('../pull/index.ts'),
     import('../registry/index.ts'),
-    import('./request-log.ts'),
+    import('./registry-options.ts'),
   ]);
   const lease = store.leases.acquire({ images: [image.id] });
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   const names = store.names.list().flatMap(({ name, imageId }) => (imageId === image.id ? [name] : []));
   const fetchBlob = (blob: Descriptor) => fetchBlobByNames({ store, registry }, blob, names, { signal: cli.signal });
   return {

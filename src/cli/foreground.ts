@@ -21,12 +21,14 @@ import { shortDigest } from './human.ts';
 import { chooseRuntime, type Node, openNode, startAgent } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
+import { registryOptions } from './registry-options.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
   const plugins = credentialPlugins(options);
   const screen = new Screen(cli);
-  const registry = { onWarning: ({ text }: { text: string }) => screen.warn(text) };
+  const { mirrors = {} } = registryOptions(cli);
+  const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };
   const node = await openNode({ root: cli.settings.root, registry });
   try {
     return await runPods({ cli, node, screen, plugins }, pods, options);

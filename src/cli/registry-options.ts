@@ -3,9 +3,11 @@ import type { Cli } from './cli.ts';
 import { humanSize } from './human.ts';
 import { oneLine } from './output.ts';
 
-/** What a registry client tells people on stderr: warnings, and with `-v` a line for each request. */
-export function requestLog(cli: Cli): Pick<RegistryClientOptions, 'onRequest' | 'onWarning'> {
+/** Mirrors as configured; and what a registry client tells people on stderr: warnings, with `-v` a line for each request. */
+export function registryOptions(cli: Cli): Pick<RegistryClientOptions, 'mirrors' | 'onRequest' | 'onWarning'> {
+  const mirrors = cli.settings['registry.mirrors'];
   return {
+    ...(mirrors && { mirrors }),
     onWarning: ({ text }) => cli.stderr.write(`warning: ${oneLine(text)}\n`),
     ...(cli.verbose && { onRequest: (record) => cli.stderr.write(`${oneLine(lineFor(record))}\n`) }),
   };

@@ -74,7 +74,7 @@ describe('what a value may be', () => {
     expect(settings['kubelet.serializeImagePulls']).toBe(false);
     expect(settings['kubelet.preloadedImagesVerificationAllowlist']).toEqual(['a/b', 'c/*']);
     expect(settings['registry.mirrors']).toEqual({
-      'docker.io': ['https://m.example'],
+      'docker.io': 'https://m.example',
       'quay.io': ['http://127.0.0.1:5000'],
     });
   });
@@ -90,7 +90,7 @@ describe('what a value may be', () => {
       `${config}:2: store.keepCompressedLayers: expected always, untilUnpacked or never, found "nevr"`,
       `${config}:4: there is no key kubelet.registryBurts; did you mean kubelet.registryBurst?`,
       `${config}:5: images has keys of its own`,
-      `${config}:7: registry.mirrors: expected for each host a URL with http:// or https://, or a list of them`,
+      `${config}:7: registry.mirrors: Cannot use the mirrors of a: "ftp://x" is not an http or https URL`,
       'environment LADING_KUBELET_REGISTRY_PULL_QPS: kubelet.registryPullQPS: expected a whole number, found "many"',
       'flag --images-use-cached-max-age: images.useCachedMaxAge: expected a duration such as 24h or 1h30m, found "1d"',
     ]) {

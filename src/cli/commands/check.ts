@@ -30,19 +30,19 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
     { layerDeviations, repairHooks },
     { RegistryClient },
     { UnpackPool },
-    { requestLog },
+    { registryOptions },
     { LadingError },
   ] = await Promise.all([
     import('../../store/index.ts'),
     import('../../pull/index.ts'),
     import('../../registry/index.ts'),
     import('../../unpack/index.ts'),
-    import('../request-log.ts'),
+    import('../registry-options.ts'),
     import('../../lib/errors.ts'),
   ]);
   const { signal } = cli;
   const store = await openStore(cli.settings.root, { readOnly: !repair });
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   const unpack = new UnpackPool();
   try {
     const report = await store.check({

@@ -35,7 +35,7 @@ export function define(command: Command, cli: Cli): void {
       'after',
       '\nNothing is asked. Mirrors are configured as for containerd, by HOST/hosts.toml in /etc/lading/certs.d and\n' +
         '/etc/containerd/certs.d; without root in ~/.config/lading/certs.d instead of the first one. LADING_CERTS_D names\n' +
-        'other folders, separated by colons.',
+        'other folders, separated by colons. For registries without such a folder registry.mirrors counts, see lading config.',
     )
     .action((image: string, options: { output?: DocumentFormat }) => showHosts(cli, image, options.output));
   const examples = [
@@ -106,13 +106,14 @@ async function showHosts(cli: Cli, image: string, format: DocumentFormat | undef
     import('../../registry/index.ts'),
   ]);
   const reference = pullReference(parseArgument(parseReference, image));
-  const plan = await planRequests(reference);
+  const { 'registry.mirrors': mirrors } = cli.settings;
+  const plan = await planRequests(reference, mirrors ? { mirrors } : {});
   if (plan.warning !== undefined) cli.stderr.write(`warning: ${oneLine(plan.warning)}\n`);
   if (format) return printDocument(cli, { image: formatReference(reference), ...plan }, format);
-  cli.stdout.write(await describe(reference.registry, plan));
+  cli.stdout.write(await describe(cli, reference.registry, plan));
 }
 
-async function describe(registry: string, plan: RequestPlan): Promise<string> {
+async function describe(cli: Cli, registry: string, plan: RequestPlan): Promise<string> {
   const { endpoints, manifest, blobs, referrers, push } = plan;
   const rows = endpoints.map((endpoint, index) => [
     String(index + 1),
@@ -121,7 +122,7 @@ async function describe(registry: string, plan: RequestPlan): Promise<string> {
     remarksOn(endpoint),
   ]);
   return [
-    `${registry} is configured by ${sourceOf(plan)}\n\n`,
+    `${registry} is configured by ${sourceOf(cli, plan)}\n\n`,
     await formatTable([['#', 'ENDPOINT', 'CAPABILITIES', 'CONNECTION'], ...rows]),
     section('The manifest is asked for at', manifest),
     section('Layers are fetched from', blobs),
@@ -130,9 +131,12 @@ async function describe(registry: string, plan: RequestPlan): Promise<string> {
   ].join('');
 }
 
-function sourceOf({ directory, file, mirrorsOf }: RequestPlan): string {
-  if (mirrorsOf !== undefined) return `the mirrors of ${mirrorsOf} in the configuration file`;
-  return file ?? (directory === undefined ? 'nothing: no certs.d folder knows it' : `the files in ${directory}`);
+function sourceOf({ configuration }: Cli, { directory, file, mirrorsOf }: RequestPlan): string {
+  if (mirrorsOf !== undefined) return `registry.mirrors (${mirrorsOf}), ${configuration.origins['registry.mirrors']}`;
+  if (file !== undefined) return file;
+  return directory === undefined
+    ? 'nothing: neither a certs.d folder nor registry.mirrors knows it'
+    : `the files in ${directory}`;
 }
 
 function section(title: string, urls: readonly string[]): string {

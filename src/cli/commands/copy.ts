@@ -39,17 +39,17 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function copy(cli: Cli, from: string, to: string, options: CopyCommandOptions): Promise<void> {
-  const [{ parsePlatform }, { RegistryClient }, transfer, { requestLog }, { copySentence, copyWithProgress }] =
+  const [{ parsePlatform }, { RegistryClient }, transfer, { registryOptions }, { copySentence, copyWithProgress }] =
     await Promise.all([
       import('../../oci/index.ts'),
       import('../../registry/index.ts'),
       import('../../transfer/index.ts'),
-      import('../request-log.ts'),
+      import('../registry-options.ts'),
       import('../copying.ts'),
     ]);
   const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
   const [source, destination] = [from, to].map((text) => parseArgument(transfer.parseLocation, text));
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   try {
     const opened = await transfer.openSource(source!, registry, { signal: cli.signal });
     try {

@@ -51,12 +51,13 @@ export function define(command: Command, cli: Cli): void {
 async function explainAll(cli: Cli, args: readonly string[], { output }: ExplainOptions): Promise<void> {
   const subjects: Subject[] = [];
   for (const argument of args) subjects.push(...(await subjectsOf(argument)));
-  const [{ openStore }, { RegistryClient }] = await Promise.all([
+  const [{ openStore }, { RegistryClient }, { registryOptions }] = await Promise.all([
     import('../../store/index.ts'),
     import('../../registry/index.ts'),
+    import('../registry-options.ts'),
   ]);
   const store = await openStore(cli.settings.root, { readOnly: true });
-  const registry = new RegistryClient({ retry: { attempts } });
+  const registry = new RegistryClient({ ...registryOptions(cli), retry: { attempts } });
   try {
     const items: ExplainedContainer[] = [];
     for (const subject of subjects) items.push(await explainOne({ store, registry, signal: cli.signal }, subject));

@@ -29,12 +29,12 @@ export function define(command: Command, cli: Cli): void {
 
 async function login(cli: Cli, name: string, options: LoginOptions): Promise<void> {
   const registry = await parseRegistry(name);
-  const [{ RegistryClient, storeDockerCredential }, { requestLog }] = await Promise.all([
+  const [{ RegistryClient, storeDockerCredential }, { registryOptions }] = await Promise.all([
     import('../../registry/index.ts'),
-    import('../request-log.ts'),
+    import('../registry-options.ts'),
   ]);
   const credential = await readCredential(cli, registry, options);
-  const client = new RegistryClient(requestLog(cli));
+  const client = new RegistryClient(registryOptions(cli));
   let asked: boolean;
   try {
     const origin = `user ${JSON.stringify(credential.username)}`;

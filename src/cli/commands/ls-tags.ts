@@ -12,16 +12,16 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function listTags(cli: Cli, text: string, { output }: { output?: DocumentFormat }): Promise<void> {
-  const [{ parseReference }, { RegistryClient }, { requestLog }] = await Promise.all([
+  const [{ parseReference }, { RegistryClient }, { registryOptions }] = await Promise.all([
     import('../../oci/index.ts'),
     import('../../registry/index.ts'),
-    import('../request-log.ts'),
+    import('../registry-options.ts'),
   ]);
   const reference = parseArgument(parseReference, text);
   if (reference.tag !== undefined || reference.digest !== undefined) {
     throw new UsageError(`${text} is an image, not a repository`, { hint: 'Leave out the tag or digest.' });
   }
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   try {
     const tags = (await registry.listTags(reference, { signal: cli.signal })).sort();
     if (output) return await printDocument(cli, tags, output);

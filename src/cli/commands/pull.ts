@@ -42,17 +42,17 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function pull(cli: Cli, images: readonly string[], options: PullCommandOptions): Promise<void> {
-  const [oci, { openStore }, { RegistryClient }, { UnpackPool }, { requestLog }] = await Promise.all([
+  const [oci, { openStore }, { RegistryClient }, { UnpackPool }, { registryOptions }] = await Promise.all([
     import('../../oci/index.ts'),
     import('../../store/index.ts'),
     import('../../registry/index.ts'),
     import('../../unpack/index.ts'),
-    import('../request-log.ts'),
+    import('../registry-options.ts'),
   ]);
   const platform = options.platform === undefined ? undefined : parseArgument(oci.parsePlatform, options.platform);
   const references = images.map((image) => oci.pullReference(parseArgument(oci.parseReference, image)));
   const store = await openStore(cli.settings.root, { readOnly: options.dryRun === true });
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   const unpack = new UnpackPool();
   try {
     await forEachArgument(cli, references, (reference) =>

@@ -37,15 +37,15 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function referrers(cli: Cli, text: string, options: ReferrersCommandOptions): Promise<void> {
-  const [{ parseReference, pullReference }, { RegistryClient }, { requestLog }] = await Promise.all([
+  const [{ parseReference, pullReference }, { RegistryClient }, { registryOptions }] = await Promise.all([
     import('../../oci/index.ts'),
     import('../../registry/index.ts'),
-    import('../request-log.ts'),
+    import('../registry-options.ts'),
   ]);
   const reference = pullReference(parseArgument(parseReference, text));
   const { artifactType, output: format, headers } = options;
   const { signal } = cli;
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   try {
     const digest = reference.digest ?? (await registry.resolve(reference, { signal })).descriptor.digest;
     const type = artifactType === undefined ? {} : { artifactType };

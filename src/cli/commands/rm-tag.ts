@@ -14,17 +14,18 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function removeTag(cli: Cli, text: string): Promise<void> {
-  const [{ formatReference, parseReference, pullReference }, { RegistryClient }, { requestLog }] = await Promise.all([
-    import('../../oci/index.ts'),
-    import('../../registry/index.ts'),
-    import('../request-log.ts'),
-  ]);
+  const [{ formatReference, parseReference, pullReference }, { RegistryClient }, { registryOptions }] =
+    await Promise.all([
+      import('../../oci/index.ts'),
+      import('../../registry/index.ts'),
+      import('../registry-options.ts'),
+    ]);
   const reference = parseArgument(parseReference, text);
   if (reference.tag === undefined && reference.digest === undefined) {
     throw new UsageError(`${text} has no tag`, { hint: 'Write the tag that shall go: REPOSITORY:TAG.' });
   }
   const name = formatReference(pullReference(reference));
-  const registry = new RegistryClient(requestLog(cli));
+  const registry = new RegistryClient(registryOptions(cli));
   try {
     const removed = await registry.deleteManifest(pullReference(reference), { signal: cli.signal });
     if (removed) cli.stdout.write(`Removed: ${name}\n`);

@@ -22,7 +22,7 @@ export const configurationKeys = {
     default: 'always',
   },
   'registry.mirrors': {
-    summary: 'where the images of a registry are asked for first: {HOST: [URL, …]}',
+    summary: 'mirrors that are asked before a registry: {HOST: [URL, …]}',
     placeholder: '<yaml>',
     kind: 'yaml',
   },

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { startHostileServer } from '../../support/hostile-server.ts';
 import { runLading } from '../../support/lading-process.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
@@ -61,5 +62,25 @@ describe('lading config hosts', () => {
     expect([broken.exitCode, broken.stdout]).toEqual([1, '']);
     expect(broken.stderr).toMatch(/^error: Cannot use .*missing\.pem as the certificate of an authority: .*\nhint: /);
     expect((await hosts('No_Image')).exitCode).toBe(2);
+  });
+
+  test('mirrors of the configuration hold for registries without a folder; every command asks them', async () => {
+    const server = await startHostileServer((_, response) => response.writeHead(404).end());
+    onTestFinished(() => server.close());
+    const config = path.join(certsDir, 'config.yaml');
+    const mirrors = `{quay.io: [${server.url}, {url: "https://m.test/hub", override_path: true}]}`;
+    await writeFile(config, `registry:\n  mirrors: ${mirrors}\n`);
+    const { stdout } = await hosts('quay.io/a/b:1', '--config', config);
+    expect(stdout).toContain(`quay.io is configured by registry.mirrors (quay.io), ${config}:2\n`);
+    const urls = [`${server.url}/v2/a/b`, 'https://m.test/hub/a/b', 'https://quay.io/v2/a/b'];
+    const queries = ['?ns=quay.io', '?ns=quay.io', ''];
+    const expected = urls.map((url, index) => `  ${url}/manifests/1${queries[index]}\n`).join('');
+    expect(stdout).toContain(`The manifest is asked for at\n${expected}\n`);
+    expect(stdout).toContain('Uploads begin at\n  https://quay.io/v2/a/b/blobs/uploads/\n');
+    const { stderr } = await runLading(['ls-tags', 'quay.invalid/a/b'], {
+      env: { LADING_CERTS_D: certsDir, LADING_REGISTRY_MIRRORS: `{quay.invalid: ${server.url}}` },
+    });
+    expect(server.log).toEqual(['GET /v2/a/b/tags/list?n=1000&ns=quay.invalid']);
+    expect(stderr).toContain('None of the 2 endpoints of quay.invalid was of use');
   });
 });
