@@ -9,6 +9,7 @@ import {
   verificationPolicy,
   type WhenUnreachable,
 } from '../policy/index.ts';
+import type { CurrentDigest } from './cached-images.ts';
 import type { ImageDecision } from './container-starter.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { EventRecorder, type KubeEvent } from './events.ts';
@@ -45,6 +46,11 @@ export interface AgentOptions extends AgentListeners {
   readonly recordsDirectory?: string;
   /** What `Always` does while a registry cannot be asked, for pods without the annotation; by default it fails. */
   readonly whenUnreachable?: WhenUnreachable;
+  /**
+   * Asks the registry what a name means now: for images that were used while it could not be asked. Without it the agent
+   * finds out when a container starts again.
+   */
+  readonly currentDigest?: CurrentDigest;
 }
 
 /** Runs pods on one node: the kubelet, as far as images and containers are concerned. */
@@ -95,6 +101,7 @@ export class Agent {
     this.#watch.start();
     const worker = new PodWorker(pod, { ...this.#deps, onOutput: this.#onOutput });
     this.#workers.set(uid, worker);
+    void worker.finished.then(() => this.#deps.imageManager.podEnded(uid));
     return worker;
   }
 
@@ -130,6 +137,7 @@ function imageOptions({
   credentials,
   recordsDirectory,
   whenUnreachable,
+  currentDigest,
 }: AgentOptions & { clock: Clock; config: KubeletConfig }): ImageManagerOptions {
   return {
     maxParallelPulls: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? 0),
@@ -137,6 +145,7 @@ function imageOptions({
     pullBurst: config.registryBurst,
     ...(credentials ? { credentials } : {}),
     ...(whenUnreachable ? { whenUnreachable } : {}),
+    ...(currentDigest ? { currentDigest } : {}),
     ...(recordsDirectory === undefined ? {} : { tracking: startTracking(images, clock, config, recordsDirectory) }),
   };
 }

@@ -1,23 +1,57 @@
+import type { AuthConfig, Image } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import {
+  classifyPullError,
   decideCached,
   goQuote,
   imagePullKey,
   lastKnownCurrent,
   type PullDecision,
+  parseImageName,
   type WhenUnreachable,
   whenUnreachable,
 } from '../policy/index.ts';
-import type { EventRecorder } from './events.ts';
+import { criErrorText } from './cri-error-text.ts';
+import type { EventRecorder, EventText } from './events.ts';
 import type { ImageEvaluation, ImageRequest } from './image-manager.ts';
 import type { Pod } from './pod.ts';
+import type { PodCredential } from './pod-credentials.ts';
+import { withCredentials } from './with-credentials.ts';
 
 const log = debugLog('agent');
 
+/** When a registry that could not be asked is asked again: short outages end soon; then in steps up to the kubelet's resync period. */
+const firstCheckMs = 2000;
+const longestCheckMs = 60_000;
+
+/**
+ * Asks the registry what a name means now; transfers nothing of the image. The CRI has no call for it.
+ * @returns the digest of the manifest or index
+ * @throws CriError as `pullImage` does
+ */
+export type CurrentDigest = (
+  image: string,
+  options: { readonly auth?: AuthConfig; readonly signal?: AbortSignal | undefined },
+) => Promise<string>;
+
 type CachedOutcome = Partial<Pick<ImageEvaluation, 'decision' | 'imageRef' | 'error' | 'message' | 'hint'>>;
+
+/** A cached image that was used, until the registry says something about it. */
+interface Used {
+  readonly pod: Pod;
+  readonly image: string;
+  readonly fieldPath: string | undefined;
+  readonly fullName: string;
+  readonly imageId: string;
+  /** `REPOSITORY@DIGEST`, or the image's id. */
+  readonly shown: string;
+  readonly digests: readonly string[];
+  readonly credentials: () => Promise<readonly PodCredential[]>;
+  readonly stop: AbortController;
+}
 
 /** `Always`, best effort: while the registry cannot be asked, what the node has, if pod or node allow it, and loudly. */
 export class CachedImages {
@@ -25,19 +59,23 @@ export class CachedImages {
   readonly #clock: Clock;
   readonly #events: EventRecorder;
   readonly #nodeDefault: WhenUnreachable | undefined;
-  /** Image ids by back-off key, until the registry says something about them. */
-  readonly #used = new Map<string, string>();
+  readonly #currentDigest: CurrentDigest | undefined;
+  /** By back-off key. */
+  readonly #used = new Map<string, Used>();
 
   constructor(deps: {
     images: Pick<ImageService, 'imageStatus'>;
     clock: Clock;
     events: EventRecorder;
     nodeDefault: WhenUnreachable | undefined;
+    /** Without it the registry is asked again only when a container starts. */
+    currentDigest: CurrentDigest | undefined;
   }) {
     this.#images = deps.images;
     this.#clock = deps.clock;
     this.#events = deps.events;
     this.#nodeDefault = deps.nodeDefault;
+    this.#currentDigest = deps.currentDigest;
   }
 
   /**
@@ -45,6 +83,7 @@ export class CachedImages {
    * may be used.
    * @param failure of the last pull, which may have been an earlier one
    * @param mayUse whether the pod's credentials are known to give access to the image
+   * @param credentials of the pod, for asking the registry again
    */
   async use(
     pod: Pod,
@@ -54,7 +93,14 @@ export class CachedImages {
       fullName,
       failure,
       mayUse,
-    }: { decision: PullDecision; fullName: string; failure: string; mayUse: (imageId: string) => Promise<boolean> },
+      credentials,
+    }: {
+      decision: PullDecision;
+      fullName: string;
+      failure: string;
+      mayUse: (imageId: string) => Promise<boolean>;
+      credentials: () => Promise<readonly PodCredential[]>;
+    },
   ): Promise<CachedOutcome> {
     const when = whenUnreachable(pod.metadata.annotations, this.#nodeDefault);
     if (!when.useCached) return {};
@@ -66,10 +112,14 @@ export class CachedImages {
       const atMs = this.#clock.now();
       const cached = decideCached(decision, { when, verified: await mayUse(local.id), checkedAtMs, atMs });
       if (cached?.action !== 'use-local') return cached ? { decision: cached } : {};
-      const digest = local.repoDigests[0] ?? local.id;
-      const message = `Registry of image ${goQuote(request.image)} cannot be asked; using ${digest} of this node, ${lastKnownCurrent(checkedAtMs, atMs)}: ${failure}`;
+      const shown = shownDigest(local, request.image);
+      const message = `Registry of image ${goQuote(request.image)} cannot be asked; using ${shown} of this node, ${lastKnownCurrent(checkedAtMs, atMs)}: ${failure}`;
       this.#events.record(pod, request.fieldPath, { type: 'Warning', reason: 'UsingCachedImage', message });
-      this.#used.set(imagePullKey(pod.metadata.uid, request.image), local.id);
+      this.#remember({
+        ...{ pod, image: request.image, fieldPath: request.fieldPath, fullName, imageId: local.id, shown, credentials },
+        digests: local.repoDigests.map((digest) => digest.slice(digest.indexOf('@') + 1)),
+        stop: new AbortController(),
+      });
       return { decision: cached, imageRef: local.id, error: undefined, message, hint: undefined };
     } catch (error) {
       request.signal?.throwIfAborted();
@@ -78,18 +128,80 @@ export class CachedImages {
     }
   }
 
-  /** Says whether a cached image that was used was the current one, once the registry has answered. */
-  checked(pod: Pod, { image, fieldPath }: ImageRequest, imageRef: string | undefined): void {
-    const key = imagePullKey(pod.metadata.uid, image);
-    const used = this.#used.get(key);
-    if (used === undefined || imageRef === undefined) return;
-    this.#used.delete(key);
-    const said = `Registry of image ${goQuote(image)} answers again: ${used}, which was used meanwhile, is`;
-    if (used === imageRef) {
-      this.#events.record(pod, fieldPath, { type: 'Normal', reason: 'CachedImageCurrent', message: `${said} current` });
-    } else {
-      const message = `${said} stale; the name now means ${imageRef}`;
-      this.#events.record(pod, fieldPath, { type: 'Warning', reason: 'CachedImageStale', message });
+  /** Says whether a cached image that was used was the current one, once a pull has succeeded. */
+  async pulled(pod: Pod, { image, signal }: ImageRequest, imageRef: string | undefined): Promise<void> {
+    const used = this.#used.get(imagePullKey(pod.metadata.uid, image));
+    if (!used || imageRef === undefined) return;
+    if (used.imageId === imageRef) return this.#say(used, current);
+    const now = await this.#images.imageStatus({ image: used.fullName }, { signal }).catch(() => undefined);
+    this.#say(used, stale(now ? shownDigest(now, image) : imageRef));
+  }
+
+  /** Asks no registry for a pod any more: it has ended. */
+  forget(podUid: string): void {
+    for (const [key, { pod, stop }] of this.#used) {
+      if (pod.metadata.uid !== podUid) continue;
+      stop.abort();
+      this.#used.delete(key);
     }
   }
+
+  #remember(used: Used): void {
+    const key = imagePullKey(used.pod.metadata.uid, used.image);
+    const before = this.#used.get(key);
+    if (before?.imageId === used.imageId) return;
+    before?.stop.abort();
+    this.#used.set(key, used);
+    if (this.#currentDigest) void this.#askAgain(used, this.#currentDigest);
+  }
+
+  /** Until the registry answers, or somebody else has got its answer. */
+  async #askAgain(used: Used, currentDigest: CurrentDigest): Promise<void> {
+    const { signal } = used.stop;
+    for (let delayMs = firstCheckMs; ; delayMs = Math.min(delayMs * 2, longestCheckMs)) {
+      await this.#clock.sleep(delayMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const ask = (auth: { auth?: AuthConfig }) => currentDigest(used.fullName, { ...auth, signal });
+        const { result: digest } = await withCredentials(await used.credentials(), ask, signal);
+        if (!signal.aborted) this.#say(used, used.digests.includes(digest) ? current : stale(digest));
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const { error: reason, message } = classifyPullError(used.image, criErrorText(error));
+        if (reason !== 'RegistryUnavailable') return this.#say(used, unknown(message));
+        log('the registry of %s still cannot be asked: %s', used.image, message);
+      }
+    }
+  }
+
+  #say(used: Used, { rest, ...event }: Finding): void {
+    const { pod, image, fieldPath, shown } = used;
+    used.stop.abort();
+    this.#used.delete(imagePullKey(pod.metadata.uid, image));
+    const message = `Registry of image ${goQuote(image)} answers again: ${shown}, which was used meanwhile, ${rest}`;
+    this.#events.record(pod, fieldPath, { ...event, message });
+  }
+}
+
+/** What became of a cached image, and the end of the sentence about it. */
+type Finding = Pick<EventText, 'type' | 'reason'> & { readonly rest: string };
+
+const current: Finding = { type: 'Normal', reason: 'CachedImageCurrent', rest: 'is current' };
+
+function stale(meaning: string): Finding {
+  return { type: 'Warning', reason: 'CachedImageStale', rest: `is stale; the name now means ${meaning}` };
+}
+
+function unknown(message: string): Finding {
+  return { type: 'Warning', reason: 'CachedImageUnknown', rest: `may be stale; it does not say: ${message}` };
+}
+
+/** `REPOSITORY@DIGEST` of what the name means here, where the runtime says it. */
+function shownDigest({ id, repoDigests, spec }: Image, image: string): string {
+  const digest = spec?.annotations?.['lading.dev/digest'];
+  const { repository } = parseImageName(image);
+  return digest === undefined
+    ? (repoDigests.find((each) => each.startsWith(`${repository}@`)) ?? id)
+    : `${repository}@${digest}`;
 }

@@ -20,7 +20,7 @@ import {
   withoutCredentials,
   withoutIntent,
 } from '../policy/index.ts';
-import { CachedImages } from './cached-images.ts';
+import { CachedImages, type CurrentDigest } from './cached-images.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
 import type { Pod } from './pod.ts';
@@ -89,6 +89,8 @@ export interface ImageManagerOptions extends PullerOptions {
   readonly tracking?: PullTracking | Promise<PullTracking>;
   /** For pods that say nothing about it; by default `Always` fails, as in the kubelet. */
   readonly whenUnreachable?: WhenUnreachable;
+  /** Asks again for images that were used meanwhile; without it they are checked when a container starts. */
+  readonly currentDigest?: CurrentDigest;
 }
 
 /**
@@ -115,6 +117,7 @@ export class ImageManager {
       credentials = credentialsOfPullSecrets,
       tracking,
       whenUnreachable,
+      currentDigest,
       ...puller
     }: ImageManagerOptions = {},
   ) {
@@ -124,7 +127,7 @@ export class ImageManager {
     this.#puller = new Puller(images, clock, puller);
     this.#backOff = new Backoff(backOff);
     this.#credentials = credentials;
-    this.#cachedImages = new CachedImages({ images, clock, events, nodeDefault: whenUnreachable });
+    this.#cachedImages = new CachedImages({ images, clock, events, nodeDefault: whenUnreachable, currentDigest });
     this.#tracking = Promise.resolve(tracking);
     // Told by the evaluations, each of which waits for it.
     this.#tracking.catch(() => {});
@@ -192,14 +195,19 @@ export class ImageManager {
     const outcome = await this.#pullWithCredentials(pod, request, { decision, key, fullName, tracking, credentials });
     const failure = outcome.error === undefined ? undefined : this.#lastFailures.get(key);
     if (policy !== 'Always' || !failure?.startsWith('RegistryUnavailable: ')) {
-      this.#cachedImages.checked(pod, request, outcome.imageRef);
+      await this.#cachedImages.pulled(pod, request, outcome.imageRef);
       return { decision, ...outcome, present, pullRequired: true };
     }
     const mayUse = async (localId: string) =>
       !tracking ||
       !(await tracking.mustAttemptPull(image, localId, async () => trackedCredentials(await credentials()))).mustPull;
-    const cached = await this.#cachedImages.use(pod, request, { decision, fullName, failure, mayUse });
+    const cached = await this.#cachedImages.use(pod, request, { decision, fullName, failure, mayUse, credentials });
     return { decision, ...outcome, ...cached, present, pullRequired: true };
+  }
+
+  /** Whatever is remembered of a pod only while it may start something again: it has ended. */
+  podEnded(podUid: string): void {
+    this.#cachedImages.forget(podUid);
   }
 
   /** Everything after the decision that a pull is needed: credentials, intent, back-off, in this order. */

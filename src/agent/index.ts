@@ -5,6 +5,7 @@
  */
 export type { Clock } from '../lib/clock.ts';
 export { Agent, type AgentListeners, type AgentOptions } from './agent.ts';
+export type { CurrentDigest } from './cached-images.ts';
 export { gcImageId, statusImage } from './container-image.ts';
 export type { WaitingState } from './container-record.ts';
 export type { ImageDecision } from './container-starter.ts';

@@ -1,14 +1,11 @@
-import { CriError } from '../cri/error.ts';
-import type { PodSandboxConfig } from '../cri/messages.ts';
+import type { AuthConfig, PodSandboxConfig } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import { unlessAborted } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
-import { errorHint } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
-import { combinePullErrors } from '../policy/index.ts';
-import { criErrorText } from './cri-error-text.ts';
 import type { PodCredential } from './pod-credentials.ts';
 import { TokenBucket } from './token-bucket.ts';
+import { withCredentials } from './with-credentials.ts';
 
 /** The kubelet's settings for pulls and their defaults. @see pull-policy.md 7 and 13 */
 export interface PullerOptions {
@@ -63,43 +60,24 @@ export class Puller {
     image: string,
     {
       credentials = [],
-      ...options
+      sandboxConfig,
+      signal,
     }: PullOptions & {
       credentials?: readonly PodCredential[];
     } = {},
   ): Promise<PulledImage> {
-    const { signal } = options;
     const inTurn = this.#slots.run(async () => {
       signal?.throwIfAborted();
       if (!this.#permits.tryTake(this.#clock.now())) throw new Error('pull QPS exceeded');
       const startMs = this.#clock.now();
-      const { imageRef, credential } = await this.#pullWith(credentials, image, options);
+      const request = { image: { image }, ...(sandboxConfig ? { sandboxConfig } : {}) };
+      const pull = (auth: { auth?: AuthConfig }) => this.#images.pullImage({ ...request, ...auth }, { signal });
+      const { result, credential } = await withCredentials(credentials, pull, signal);
+      const { imageRef } = result;
       const sizeBytes = imageRef === '' ? 0 : await this.#size(image, signal);
       return { imageRef, durationMs: this.#clock.now() - startMs, sizeBytes, credential };
     });
     return unlessAborted(inTurn, signal);
-  }
-
-  async #pullWith(
-    credentials: readonly PodCredential[],
-    image: string,
-    { sandboxConfig, signal }: PullOptions,
-  ): Promise<{ imageRef: string; credential: PodCredential | undefined }> {
-    const request = { image: { image }, ...(sandboxConfig ? { sandboxConfig } : {}) };
-    if (credentials.length === 0)
-      return { ...(await this.#images.pullImage(request, { signal })), credential: undefined };
-    const failures: unknown[] = [];
-    for (const credential of credentials) {
-      try {
-        return { ...(await this.#images.pullImage({ ...request, auth: credential.auth }, { signal })), credential };
-      } catch (error) {
-        signal?.throwIfAborted();
-        failures.push(error);
-      }
-    }
-    const text = combinePullErrors(failures.map(criErrorText));
-    const same = failures.find((failure) => criErrorText(failure) === text);
-    throw same ?? new CriError('UNKNOWN', text, { hint: errorHint(failures[0]), cause: failures[0] });
   }
 
   async #size(image: string, signal: AbortSignal | undefined): Promise<number> {

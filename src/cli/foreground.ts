@@ -18,7 +18,7 @@ import type { Cli } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
 import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
-import { chooseRuntime, type Node, openNode, startAgent } from './node.ts';
+import { chooseRuntime, type Node, openNode, startAgent, whenUnreachableSetting } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
 import { registryOptions } from './registry-options.ts';
@@ -72,6 +72,7 @@ async function runPods(
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
     plugins,
+    whenUnreachable: whenUnreachableSetting(cli.settings),
     onOutput: (output) => screen.output(output),
     onDecision: (decision) => {
       screen.decision(decision);

@@ -16,11 +16,14 @@ import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/
 import { systemClock } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
+import { parseGoDuration } from '../lib/go-duration.ts';
 import { packageVersion } from '../lib/package-version.ts';
+import type { WhenUnreachable } from '../policy/index.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { UnpackPool } from '../unpack/index.ts';
+import type { Settings } from './configuration/configuration.ts';
 
 const log = debugLog('cli');
 
@@ -65,7 +68,7 @@ export interface PodNode {
   close(): Promise<void>;
 }
 
-export interface PodNodeOptions extends AgentListeners, Pick<AgentOptions, 'config'> {
+export interface PodNodeOptions extends AgentListeners, Pick<AgentOptions, 'config' | 'whenUnreachable'> {
   readonly plugins?: CredentialPlugins | undefined;
 }
 
@@ -90,6 +93,7 @@ export async function startAgent(
     logRoot,
     recordsDirectory: store.root,
     credentials: podCredentials({ node: nodeKeyring(store.root), plugins }),
+    currentDigest: (image, call) => node.images.currentDigest(image, call),
     ...options,
     onEvent(event) {
       keepEvent(store, event);
@@ -114,6 +118,15 @@ export function keepEvent(store: Store, { type, reason, message, hint, object }:
   } catch (error) {
     log('cannot keep the event %s: %s', reason, errorMessage(error));
   }
+}
+
+/** What `Always` does on this node while a registry cannot be asked, for pods that say nothing about it. */
+export function whenUnreachableSetting(settings: Settings): WhenUnreachable {
+  const maxAge = settings['images.useCachedMaxAge'];
+  return {
+    useCached: settings['images.whenRegistryUnreachable'] === 'use-cached',
+    maxAgeMs: maxAge === undefined ? undefined : parseGoDuration(maxAge),
+  };
 }
 
 function nodeKeyring(root: string): NodeKeyring {

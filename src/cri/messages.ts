@@ -28,7 +28,10 @@ export interface Image {
   /** Numeric user of the image's configuration, when it has one. */
   readonly uid?: { readonly value: number };
   readonly username: string;
-  /** Annotation `lading.dev/checked-at`: when the registry last said that the name in it means this image. */
+  /**
+   * Annotations: `lading.dev/digest`, the manifest or index that the name in it means, and `lading.dev/checked-at`, when the
+   * registry last said so.
+   */
   readonly spec?: ImageSpec;
   readonly pinned: boolean;
 }

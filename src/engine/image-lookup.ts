@@ -22,11 +22,6 @@ export function namesOfImage(store: Store, image: ImageRecord): { repoTags: stri
   return { repoTags: names.filter((name) => !hasDigest(name)), repoDigests: names.filter(hasDigest) };
 }
 
-/** When the registry last said what a name means; undefined for ids and for names that the node does not know. */
-export function lastCheckOf(store: Store, text: string): string | undefined {
-  return nameRecord(store, text)?.lastSeen;
-}
-
 /** The name that a text means in full; undefined when it is no reference. */
 export function pullName(text: string): string | undefined {
   try {
@@ -36,7 +31,8 @@ export function pullName(text: string): string | undefined {
   }
 }
 
-function nameRecord(store: Store, text: string): NameRecord | undefined {
+/** What a text means as a name; undefined for ids and for names that the node does not know. */
+export function nameRecord(store: Store, text: string): NameRecord | undefined {
   const name = pullName(text);
   return name === undefined ? undefined : store.names.get(name);
 }

@@ -11,12 +11,19 @@ import {
 } from '../cri/index.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
-import { parseImageConfig, parseReference, pullReference, type Reference } from '../oci/index.ts';
+import {
+  type Digest,
+  formatReference,
+  parseImageConfig,
+  parseReference,
+  pullReference,
+  type Reference,
+} from '../oci/index.ts';
 import { isImageComplete, type PullDependencies, type PullProgress, SharedPulls } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
 import type { ImageRecord } from '../store/index.ts';
 import { criCredential } from './cri-credential.ts';
-import { findImage, lastCheckOf, namesOfImage } from './image-lookup.ts';
+import { findImage, nameRecord, namesOfImage } from './image-lookup.ts';
 
 const debug = debugLog('engine');
 const maxConfigBytes = 8 * 1024 * 1024;
@@ -62,9 +69,10 @@ export class EngineImageService implements ImageService {
     const { store } = this.#deps;
     const found = findImage(store, image.image);
     const described = found && (await this.#describe(found));
-    const checkedAt = lastCheckOf(store, image.image);
-    if (!described || checkedAt === undefined) return described;
-    return { ...described, spec: { image: image.image, annotations: { 'lading.dev/checked-at': checkedAt } } };
+    const record = nameRecord(store, image.image);
+    if (!described || !record) return described;
+    const annotations = { 'lading.dev/checked-at': record.lastSeen, 'lading.dev/digest': record.target.digest };
+    return { ...described, spec: { image: image.image, annotations } };
   }
 
   async pullImage(
@@ -91,6 +99,25 @@ export class EngineImageService implements ImageService {
         },
       });
       return { imageRef: imageId };
+    } catch (error) {
+      throw pullError(error, signal);
+    }
+  }
+
+  /**
+   * Asks the registry what a name means now, with one HEAD, and notes when that is what it means here too. Not a call of
+   * the CRI.
+   * @returns the digest of the manifest or index @throws CriError as `pullImage` does
+   */
+  async currentDigest(image: string, { auth, signal }: CallOptions & { auth?: AuthConfig } = {}): Promise<Digest> {
+    try {
+      const reference = pullReference(parseReference(image));
+      const credentials = auth && criCredential(auth);
+      const call = { signal, ...(credentials ? { credentials: [credentials] } : {}) };
+      const { digest } = (await this.#deps.registry.resolve(reference, call)).descriptor;
+      const name = formatReference(reference);
+      if (this.#deps.store.names.get(name)?.target.digest === digest) this.#deps.store.names.touch(name);
+      return digest;
     } catch (error) {
       throw pullError(error, signal);
     }

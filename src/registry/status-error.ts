@@ -44,6 +44,8 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
       registry: asked.registry,
       ...(refusal.url.host !== asked.registry && { host: refusal.url.host }),
       status,
+      // Also 501, whose kind says what cannot be done: no registry that works lacks what a pull needs.
+      ...(status >= 500 && { unreachable: true }),
       ...(said.code !== undefined && { registryCode: said.code }),
       ...(said.message !== undefined && { registryMessage: said.message }),
       credentials: asked.credentials,

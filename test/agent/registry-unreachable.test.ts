@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { EventRecorder, ImageManager, type KubeEvent, type Pod, parsePodManifests } from '../../src/agent/index.ts';
+import {
+  type CurrentDigest,
+  EventRecorder,
+  ImageManager,
+  type KubeEvent,
+  type Pod,
+  parsePodManifests,
+} from '../../src/agent/index.ts';
 import { CriError } from '../../src/cri/index.ts';
 import { FakeCri } from '../support/fake-cri.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -10,6 +17,7 @@ const hour = 3_600_000;
 let clock: VirtualClock;
 let cri: FakeCri;
 let events: KubeEvent[];
+let startMs: number;
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -17,6 +25,7 @@ beforeEach(() => {
   cri.registry.set('app:1', { id: 'sha256:new' });
   cri.node.set('app:1', { id: 'sha256:old', checkedAt: new Date(clock.now() - 2 * hour).toISOString() });
   events = [];
+  startMs = clock.now();
 });
 
 function managerWith(options: ConstructorParameters<typeof ImageManager>[1] = {}): ImageManager {
@@ -136,6 +145,79 @@ test('when the registry answers again, the node says whether what ran was stale'
     'Warning UsingCachedImage',
     'Warning CachedImageStale',
   ]);
+});
+
+describe('while containers run on', () => {
+  const answers: (string | Error)[] = [];
+  const asked: { image: string; username: string | undefined; atMs: number }[] = [];
+  const currentDigest: CurrentDigest = async (image, { auth }) => {
+    asked.push({ image, username: auth?.username, atMs: clock.now() });
+    const answer = answers.shift() ?? unreachable();
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+  const startCached = async (pod = podWith(useCached)) => {
+    answers.length = 0;
+    asked.length = 0;
+    cri.node.set('app:1', { id: 'sha256:old', repoDigests: ['docker.io/library/app@sha256:aa'] });
+    cri.failNext('pullImage', unreachable());
+    const manager = managerWith({ currentDigest });
+    await manager.ensureImageExists(pod, request);
+    return { manager, pod };
+  };
+
+  test('the registry is asked again in growing steps, and its first answer is told once', async () => {
+    await startCached();
+    await clock.advance(100_000);
+    expect(asked.map(({ atMs }) => (atMs - startMs) / 1000)).toEqual([2, 6, 14, 30, 62]);
+    answers.push('sha256:bb');
+    await clock.advance(60_000);
+    expect(events.at(-1)).toMatchObject({
+      type: 'Warning',
+      reason: 'CachedImageStale',
+      message:
+        'Registry of image "app:1" answers again: docker.io/library/app@sha256:aa, which was used meanwhile, is stale; the name now means sha256:bb',
+    });
+    await clock.advance(600_000);
+    expect(asked).toHaveLength(6);
+  });
+
+  test('it may have been the current image all the time', async () => {
+    await startCached();
+    answers.push('sha256:aa');
+    await clock.advance(2000);
+    expect(events.at(-1)).toMatchObject({ type: 'Normal', reason: 'CachedImageCurrent' });
+  });
+
+  test('a registry that answers without a digest is told too', async () => {
+    await startCached();
+    answers.push(new CriError('NOT_FOUND', 'app:1: not found'));
+    await clock.advance(2000);
+    expect(events.at(-1)).toMatchObject({
+      type: 'Warning',
+      reason: 'CachedImageUnknown',
+      message: expect.stringContaining(
+        'may be stale; it does not say: rpc error: code = NotFound desc = app:1: not found',
+      ),
+    });
+  });
+
+  test('a container that starts meanwhile gets the answer itself', async () => {
+    const { manager, pod } = await startCached();
+    await clock.advance(10_000);
+    await manager.ensureImageExists(pod, request);
+    expect(events.at(-1)).toMatchObject({ reason: 'CachedImageStale' });
+    const before = asked.length;
+    await clock.advance(600_000);
+    expect(asked).toHaveLength(before);
+  });
+
+  test('nobody asks for a pod that has ended', async () => {
+    const { manager, pod } = await startCached();
+    manager.podEnded(pod.metadata.uid);
+    await clock.advance(600_000);
+    expect(asked).toEqual([]);
+  });
 });
 
 test('annotations that mean nothing are refused with their place', () => {

@@ -7,8 +7,9 @@ import { busyboxMissing } from '../support/busybox.ts';
 import { pushBusyboxImage } from '../support/busybox-image.ts';
 import { dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { programMissing } from '../support/foreign-clients.ts';
-import { runLading } from '../support/lading-process.ts';
-import { manifestText } from '../support/manifest.ts';
+import { RunningLading, runLading } from '../support/lading-process.ts';
+import { manifestText, shell } from '../support/manifest.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const missing = dockerRegistryMissing ?? busyboxMissing ?? programMissing('skopeo');
 
@@ -44,4 +45,37 @@ test.skipIf(missing)(
     const tooOld = await run({ ...useCached, 'lading.dev/use-cached-max-age': '1ms' });
     expect(tooOld.exitCode).toBe(1);
   },
+);
+
+test.skipIf(missing)(
+  `as soon as the registry answers again a running pod is told to be stale${missing ? ` (skipped: ${missing})` : ''}`,
+  async () => {
+    const root = await temporaryFolder();
+    const registry = await startDockerRegistry();
+    onTestFinished(() => registry.close());
+    const one = await pushBusyboxImage(registry.address, 'app:1', { version: 'one' });
+    await runLading(['--root', root, 'pull', one.name]);
+    const two = await pushBusyboxImage(registry.address, 'app:1', { version: 'two' });
+    await registry.stop();
+    const containers = [shell('main', one.name, 'cat /version; exec sleep 1000', { imagePullPolicy: 'Always' })];
+    const web = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web' }, spec: { containers } };
+    // Here the node allows it, for pods that say nothing.
+    const env = { LADING_IMAGES_WHEN_REGISTRY_UNREACHABLE: 'use-cached', LADING_IMAGES_USE_CACHED_MAX_AGE: '24h' };
+    const lading = new RunningLading(['--root', root, 'run', '--grace-period', '0', '-'], {
+      env,
+      stdin: manifestText(web),
+    });
+    onTestFinished(() => lading.end());
+    await lading.prints('[web/main] one\n');
+    await registry.start();
+    await lading.prints('CachedImageStale', { stream: 'stderr' });
+    const repository = `${registry.address}/app`;
+    expect(lading.stderr).toContain(
+      `Registry of image "${one.name}" answers again: ${repository}@${one.manifest}, which was used meanwhile, is stale; the name now means ${two.manifest}`,
+    );
+    const asked = (await registry.requests()).filter(({ path: asked }) => asked.includes('/manifests/1')).slice(-2);
+    // The last one of before the outage is skopeo's push.
+    expect(asked.map(({ method }) => method)).toEqual(['PUT', 'HEAD']);
+  },
+  30_000,
 );

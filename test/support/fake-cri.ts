@@ -9,6 +9,7 @@ export interface FakeImage {
   readonly size?: number;
   readonly uid?: number;
   readonly username?: string;
+  readonly repoDigests?: readonly string[];
   /** When the registry last said that the name means it. */
   readonly checkedAt?: string;
 }
@@ -331,10 +332,10 @@ export class FakeCri implements cri.ImageService, cri.RuntimeService {
   }
 }
 
-function asImage({ id, size = 1000, uid, username = '', checkedAt }: FakeImage): cri.Image {
+function asImage({ id, size = 1000, uid, username = '', repoDigests = [], checkedAt }: FakeImage): cri.Image {
   const user = uid === undefined ? {} : { uid: { value: uid } };
   const spec = checkedAt ? { spec: { image: id, annotations: { 'lading.dev/checked-at': checkedAt } } } : {};
-  return { id, size, username, repoTags: [], repoDigests: [], pinned: false, ...user, ...spec };
+  return { id, size, username, repoTags: [], repoDigests, pinned: false, ...user, ...spec };
 }
 
 function containerText({ config: { metadata } }: FakeContainer): string {
