@@ -36,7 +36,7 @@ export function define(command: Command, cli: Cli): void {
     .action((image: string | undefined, options: ImagesOptions) => images(cli, image, options));
   addExamples(command, [
     ['lading images', 'What is on this node'],
-    ['lading images -o wide', 'With digests and when the registry was last asked'],
+    ['lading images -o wide', 'With digests in full and when the registry was last asked'],
     ['lading images nginx', 'All tags of one repository'],
     ["lading images -o json | jq -r '.[].digest'", 'For scripts'],
   ]);
@@ -55,7 +55,7 @@ async function images(cli: Cli, filter: string | undefined, options: ImagesOptio
     await printList(cli, rows, {
       format: options.output,
       headers: options.headers,
-      columns: columnsAt(Date.now()),
+      columns: columnsAt(Date.now(), options.output),
       empty: `No images${filter === undefined ? '' : ` of ${filter}`} on this node (${cli.settings.root}).`,
     });
   } finally {
@@ -107,17 +107,17 @@ async function nameFilter(text: string): Promise<(row: ImageRow) => boolean> {
   return ({ name }) => name === wanted;
 }
 
-function columnsAt(nowMs: number): Column<ImageRow>[] {
+function columnsAt(nowMs: number, format: ListFormat): Column<ImageRow>[] {
   const ago = (time: string | undefined) => (time === undefined ? '' : humanAgo(Date.parse(time), nowMs));
   return [
     { header: 'REPOSITORY', value: ({ repository }) => repository ?? '<none>' },
     { header: 'TAG', value: ({ tag }) => tag ?? '<none>' },
+    { header: 'DIGEST', value: ({ digest }) => (format === 'wide' ? digest : shortDigest(digest)) },
     { header: 'IMAGE ID', value: ({ imageId }) => shortDigest(imageId) },
     { header: 'SIZE', value: ({ size }) => humanSize(size) },
     { header: 'PULLED', value: ({ pulledAt }) => ago(pulledAt) },
     { header: 'CHECKED', value: ({ checkedAt }) => ago(checkedAt), wide: true },
     { header: 'PLATFORM', value: ({ platform }) => platform ?? '', wide: true },
     { header: 'LAYERS', value: ({ layers }) => String(layers), wide: true },
-    { header: 'DIGEST', value: ({ digest }) => digest, wide: true },
   ];
 }

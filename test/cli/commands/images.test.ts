@@ -105,9 +105,9 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
     expect(table[2]).toMatch(new RegExp(`^ +${older.digest.slice(0, 19)} `));
 
     const rows = (await lading('images', '--no-headers')).stdout.trimEnd().split('\n');
-    expect(rows.map((row) => row.split(/ {3,}/).slice(0, 3))).toEqual([
-      [repository, 'latest', newer.imageId.slice(7, 19)],
-      [repository, '<none>', older.imageId.slice(7, 19)],
+    expect(rows.map((row) => row.split(/ {3,}/).slice(0, 4))).toEqual([
+      [repository, 'latest', newer.digest.slice(7, 19), newer.imageId.slice(7, 19)],
+      [repository, '<none>', older.digest.slice(7, 19), older.imageId.slice(7, 19)],
     ]);
   });
 
@@ -147,7 +147,7 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
     expect((await lading('images', `${repository}:other`)).stderr).toContain('No images of');
     const [headers] = (await lading('images', '-o', 'wide')).stdout.split('\n');
     expect(headers!.split(/ {3,}/)).toEqual(
-      'REPOSITORY,TAG,IMAGE ID,SIZE,PULLED,CHECKED,PLATFORM,LAYERS,DIGEST'.split(','),
+      'REPOSITORY,TAG,DIGEST,IMAGE ID,SIZE,PULLED,CHECKED,PLATFORM,LAYERS'.split(','),
     );
     const { stdout } = await lading('__complete', '--', '--root', root, 'inspect', registry.address);
     expect(stdout).toBe(`${image}\t\n`);
