@@ -57,6 +57,7 @@ export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) 
     registry,
     async close() {
       lease.release();
+      await store.dropLayerBlobs(image.layers);
       await registry.close();
     },
   };

@@ -108,7 +108,8 @@ async function download(
   }
 }
 
-const wrongContent = new Set([
+/** Codes of errors that say that what came is not what was asked for. */
+export const wrongContent: ReadonlySet<string> = new Set([
   'ERR_LADING_DIGEST_MISMATCH',
   'ERR_LADING_SIZE_MISMATCH',
   'ERR_LADING_REGISTRY_DIGEST_MISMATCH',

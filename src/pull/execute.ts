@@ -1,7 +1,7 @@
 import { errorCode } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { chainIds, type Descriptor, type Digest, repositoryName } from '../oci/index.ts';
-import { type ImageRecord, type LeaseContent, requireSpace, type Store } from '../store/index.ts';
+import { type ImageRecord, type Lease, type LeaseContent, requireSpace, type Store } from '../store/index.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import { ImageDocuments } from './documents.ts';
 import { ensureLayer } from './layer-task.ts';
@@ -68,11 +68,11 @@ export async function executePull(
   const lease = store.leases.acquire(contentOf(plan), { expiresMs: leaseExpiresMs });
   try {
     requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
-    const fetched = await fetchAll(deps, plan, options);
+    const fetched = await fetchAll(deps, plan, options, lease);
     const diffIds = plan.layers.map(({ diffId }) => diffId);
     if (store.unpacks) await ensureFixUp(store, diffIds, options);
     options.signal?.throwIfAborted();
-    store.images.publish(await imageOf(store, plan), names, options.by);
+    store.database.transaction(() => store.images.publish(imageOf(store, plan), names, options.by));
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
   } catch (error) {
@@ -80,11 +80,12 @@ export async function executePull(
     throw error;
   } finally {
     lease.release();
+    await store.dropLayerBlobs(plan.layers);
   }
 }
 
 /** Documents and layers side by side. The first failure stops the others, which keep what they have. */
-async function fetchAll(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions) {
+async function fetchAll(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions, lease: Lease) {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const failed = (error: unknown) => {
@@ -92,7 +93,7 @@ async function fetchAll(deps: PullDependencies, plan: PullPlan, options: Execute
     throw error;
   };
   const documents = new ImageDocuments(deps, plan.reference, { ...options, signal, documents: plan.documents });
-  const layers = layerWork(deps, plan, { ...options, signal });
+  const layers = layerWork(deps, plan, { ...options, signal }, lease);
   const work = [...plan.documents.map((document) => documents.store(document).then(() => 0)), ...layers];
   const settled = await Promise.allSettled(work.map((job) => job.catch(failed)));
   options.signal?.throwIfAborted();
@@ -105,7 +106,7 @@ async function fetchAll(deps: PullDependencies, plan: PullPlan, options: Execute
 }
 
 /** One job per layer, the largest download first: it decides when the pull ends. Each resolves to its bytes fetched. */
-function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions): Promise<number>[] {
+function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions, lease: Lease): Promise<number>[] {
   const downloads = new Limiter(layersAtOnce);
   let shared = sharedLayers.get(deps.store);
   if (!shared) {
@@ -120,7 +121,7 @@ function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptio
       `${descriptor.digest} ${diffId}`,
       (signal, emit) => {
         const dominates = descriptor.size > missingBytes * dominatingShare;
-        const task = { reference: plan.reference, descriptor, diffId, downloads, emit, dominates };
+        const task = { reference: plan.reference, descriptor, diffId, downloads, emit, dominates, lease };
         return ensureLayer(deps, { ...task, options: { ...options, signal } });
       },
       { signal: options.signal, onEvent },
@@ -150,13 +151,12 @@ function contentOf(plan: PullPlan): LeaseContent {
   };
 }
 
-async function imageOf(store: Store, plan: PullPlan): Promise<Omit<ImageRecord, 'createdAt'>> {
-  const layers = await Promise.all(
-    plan.layers.map(async ({ descriptor, diffId }) => {
-      const isStored = (await store.blobs.size(descriptor.digest)) === descriptor.size;
-      return { descriptor, diffId, ...(isStored ? {} : { blobNotFetched: true as const }) };
-    }),
-  );
+/** Inside the transaction that publishes it: nobody removes a blob meanwhile. */
+function imageOf(store: Store, plan: PullPlan): Omit<ImageRecord, 'createdAt'> {
+  const layers = plan.layers.map(({ descriptor, diffId }) => {
+    const isStored = store.blobs.sizeNow(descriptor.digest) === descriptor.size;
+    return { descriptor, diffId, ...(isStored ? {} : { blobNotStored: true as const }) };
+  });
   return {
     id: plan.imageId,
     manifest: plan.manifest,

@@ -1,10 +1,12 @@
-import type { Descriptor, Digest } from '../oci/index.ts';
-import type { GrowingBlob } from '../unpack/index.ts';
+import type { Digest } from '../oci/index.ts';
+import type { Lease } from '../store/index.ts';
 import { type BlobTask, ensureBlob } from './blob-task.ts';
-import type { PullDependencies, PullOptions } from './dependencies.ts';
-import { EarlyUnpack, type UnpackedLayer } from './early-unpack.ts';
+import type { PullDependencies } from './dependencies.ts';
+import { EarlyUnpack } from './early-unpack.ts';
 import { isLayerHere } from './image-complete.ts';
 import type { LayerProgress } from './progress.ts';
+import { streamLayer } from './stream-layer.ts';
+import { publish, unpackLayer, unpackUnpublished } from './unpack-task.ts';
 
 /** A layer that has to be on this node, unpacked. */
 export interface LayerTask extends BlobTask {
@@ -12,9 +14,11 @@ export interface LayerTask extends BlobTask {
   readonly emit: (progress: LayerProgress) => void;
   /** More than all others of the image together: it decides how long the pull takes. */
   readonly dominates: boolean;
+  /** Of the pull that does the work. */
+  readonly lease: Lease;
 }
 
-type Emit = (state: LayerProgress['state'], bytes: number) => void;
+export type Emit = (state: LayerProgress['state'], bytes: number) => void;
 
 /**
  * Fetches a layer's blob if it is not stored; where the node unpacks, unpacks it and publishes it.
@@ -28,9 +32,19 @@ export async function ensureLayer(deps: PullDependencies, task: LayerTask): Prom
     return 0;
   }
   emit('waiting', 0);
-  const fetched = await (deps.store.unpacks ? fetchAndUnpack(deps, task, emit) : ensureBlob(deps, task, emit));
+  const fetched = await work(deps, task, emit);
+  await deps.store.dropLayerBlobs([task], task.lease);
   emit('done', descriptor.size);
   return fetched;
+}
+
+async function work(deps: PullDependencies, task: LayerTask, emit: Emit): Promise<number> {
+  if (!deps.store.unpacks) return ensureBlob(deps, task, emit);
+  const { digest, size } = task.descriptor;
+  const isStored = (await deps.store.blobs.size(digest)) === size;
+  return deps.store.keepCompressedLayers === 'never' && !isStored
+    ? streamLayer(deps, task, emit)
+    : fetchAndUnpack(deps, task, emit);
 }
 
 /** Unpacks while the blob comes in, if possible. */
@@ -58,64 +72,4 @@ async function fetchAndUnpack(deps: PullDependencies, task: LayerTask, emit: Emi
   if (unpacked) await publish(unpacked);
   else await unpackLayer(deps, task, onProgress);
   return fetched;
-}
-
-interface UnpackTask {
-  readonly descriptor: Descriptor;
-  readonly diffId: Digest;
-  readonly options: Pick<PullOptions, 'signal'>;
-  readonly growing?: GrowingBlob;
-  readonly dominates?: boolean;
-}
-
-/**
- * Unpacks a stored blob into the layer `diffId` and publishes that.
- * @throws LayerError; LadingError `ERR_LADING_DIGEST_MISMATCH` if it unpacks to another layer
- */
-export async function unpackLayer(
-  deps: Pick<PullDependencies, 'store' | 'unpack'>,
-  task: UnpackTask,
-  onProgress: (bytes: number) => void = () => {},
-): Promise<void> {
-  const unpacked = await unpackUnpublished(deps, task, onProgress);
-  if (unpacked) await publish(unpacked);
-}
-
-/** @returns undefined if the layer is there (now) */
-async function unpackUnpublished(
-  { store, unpack }: Pick<PullDependencies, 'store' | 'unpack'>,
-  { descriptor, diffId, options, growing, dominates }: UnpackTask,
-  onProgress: (bytes: number) => void,
-): Promise<UnpackedLayer | undefined> {
-  const overlay = await store.overlay();
-  const writer = await store.layers.prepare(diffId, options);
-  if (!writer) return undefined;
-  try {
-    const facts = await unpack.unpack(
-      {
-        blobPath: store.blobs.path(descriptor.digest),
-        growing,
-        mediaType: descriptor.mediaType,
-        diffId,
-        targetDir: writer.dir,
-        entriesFile: writer.entriesFile,
-        overlay,
-        inTwoThreads: dominates,
-      },
-      { signal: options.signal, onProgress },
-    );
-    return { writer, facts };
-  } catch (error) {
-    await writer.discard();
-    throw error;
-  }
-}
-
-async function publish({ writer, facts }: UnpackedLayer): Promise<void> {
-  try {
-    await writer.publish(facts);
-  } catch (error) {
-    await writer.discard();
-    throw error;
-  }
 }

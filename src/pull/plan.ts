@@ -200,7 +200,8 @@ async function planLayer(store: Store, descriptor: Descriptor, diffId: Digest): 
   const { digest, size } = descriptor;
   if (store.layers.has(diffId)) return { descriptor, diffId, state: 'unpacked', bytesToFetch: 0 };
   if ((await store.blobs.size(digest)) === size) return { descriptor, diffId, state: 'stored', bytesToFetch: 0 };
-  const partly = await store.blobs.ingestSize(ingestKey(digest));
+  const resumes = store.keepCompressedLayers !== 'never';
+  const partly = resumes ? await store.blobs.ingestSize(ingestKey(digest)) : 0;
   if (partly === 0 || partly > size) return { descriptor, diffId, state: 'missing', bytesToFetch: size };
   return { descriptor, diffId, state: 'partial', bytesToFetch: size - partly };
 }

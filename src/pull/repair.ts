@@ -6,7 +6,7 @@ import { verifyLayer } from '../unpack/index.ts';
 import { ensureBlob } from './blob-task.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import { ImageDocuments } from './documents.ts';
-import { unpackLayer } from './layer-task.ts';
+import { unpackLayer } from './unpack-task.ts';
 
 /** How `Store.check` compares an unpacked layer with the record of its entries, contents included. */
 export async function layerDeviations(layer: { dir: string; entriesFile: string }): Promise<string[]> {

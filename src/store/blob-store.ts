@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -27,6 +27,12 @@ export class BlobStore {
   /** Bytes of the blob; undefined if it is not there. */
   async size(digest: Digest): Promise<number | undefined> {
     return sizeOf(this.path(digest));
+  }
+
+  /** The same at once, for decisions inside a transaction. */
+  sizeNow(digest: Digest): number | undefined {
+    const found = statSync(this.path(digest), { throwIfNoEntry: false });
+    return found?.isFile() ? found.size : undefined;
   }
 
   /** The blob's bytes from `start` up to and with `end`, not hashed again; a missing blob is an ENOENT of the stream. */

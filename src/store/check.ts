@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import { dropLayerBlobs } from './compressed-layers.ts';
 import type { ImageRecord } from './images.ts';
 import { type Step, Steps } from './steps.ts';
 import type { StoreParts } from './store-parts.ts';
@@ -176,7 +177,9 @@ class Check {
         database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
         trash.take(layers.folder(diffId));
       });
-      if (blob) await hooks.unpackLayer(diffId, blob);
+      if (!blob) return;
+      await hooks.unpackLayer(diffId, blob);
+      await dropLayerBlobs(this.#store, [{ descriptor: blob, diffId }]);
     });
   }
 
@@ -240,7 +243,7 @@ function blobUses(store: StoreParts): Map<Digest, BlobUse> {
 }
 
 function descriptorsOf(image: ImageRecord): Descriptor[] {
-  const layers = image.layers.filter(({ blobNotFetched }) => !blobNotFetched);
+  const layers = image.layers.filter(({ blobNotStored }) => !blobNotStored);
   return [image.manifest, image.config, ...layers.map(({ descriptor }) => descriptor)];
 }
 

@@ -4,6 +4,7 @@ import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { chainIds } from '../oci/chain-id.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
+import { claimedBlobs, forgetLayerBlobs, neededBlobs } from './compressed-layers.ts';
 import { lockFolder } from './folder-lock.ts';
 import { digestsOf } from './images.ts';
 import { type Step, Steps } from './steps.ts';
@@ -81,12 +82,13 @@ class Sweep {
     return this.#deciding(dryRun, () => {
       this.found.length = 0;
       if (!dryRun) leases.prune();
-      const marks = mark(this.#store);
+      const marks = mark(this.#store, 'needed');
       for (const image of images.list().filter(({ id }) => !marks.images.has(id))) {
         for (const digest of digestsOf(image)) this.#released.add(digest);
         this.found.push({ kind: 'images', key: image.id, bytes: 0 });
         if (!dryRun) images.remove(image.id);
       }
+      if (this.#store.keepCompressedLayers !== 'always') this.#layerBlobs(marks, dryRun);
       for (const { digest } of database.all<{ digest: string }>('SELECT digest FROM released'))
         this.#released.add(digest);
       for (const layer of layers.list().filter(({ diffId }) => !marks.layers.has(diffId))) {
@@ -102,11 +104,25 @@ class Sweep {
     });
   }
 
+  /** Blobs of unpacked layers that this store does not keep; images must not miss them. */
+  #layerBlobs(marks: Marks, dryRun: boolean | undefined): void {
+    for (const image of this.#store.images.list().filter(({ id }) => marks.images.has(id))) {
+      for (const { descriptor } of image.layers) this.#released.add(descriptor.digest);
+      if (dryRun) continue;
+      forgetLayerBlobs(
+        this.#store,
+        image,
+        ({ descriptor, blobNotStored }) => !blobNotStored && !marks.blobs.has(descriptor.digest),
+      );
+    }
+  }
+
   files({ dryRun }: GarbageOptions): number {
     const before = this.found.length;
     return this.#deciding(dryRun, () => {
       this.found.length = before;
-      const marks = mark(this.#store);
+      // What an image has written down as stored since the first decision stays.
+      const marks = mark(this.#store, dryRun || this.#store.keepCompressedLayers === 'always' ? 'needed' : 'claimed');
       this.#folders('layers', marks.layers, dryRun);
       this.#folders('fixUps', marks.fixUps, dryRun);
       this.#blobs(marks.blobs, dryRun);
@@ -200,7 +216,9 @@ class Sweep {
 }
 
 /** What names and leases reach. */
-function mark({ names, images, leases }: StoreParts): Marks {
+function mark(store: StoreParts, layerBlobs: 'claimed' | 'needed'): Marks {
+  const { names, images, leases } = store;
+  const digestsToKeep = layerBlobs === 'claimed' ? claimedBlobs : neededBlobs(store);
   const marks: Marks = {
     images: leases.keys('image'),
     blobs: leases.keys('blob'),
@@ -213,7 +231,7 @@ function mark({ names, images, leases }: StoreParts): Marks {
   }
   for (const image of images.list()) {
     if (!marks.images.has(image.id)) continue;
-    for (const digest of digestsOf(image)) marks.blobs.add(digest);
+    for (const digest of digestsToKeep(image)) marks.blobs.add(digest);
     const diffIds = image.layers.map(({ diffId }) => diffId);
     for (const diffId of diffIds) marks.layers.add(diffId);
     for (const chainId of chainIds(diffIds).slice(-1)) marks.fixUps.add(chainId);

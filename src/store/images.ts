@@ -24,8 +24,8 @@ export interface ImageRecord {
 export interface ImageLayer {
   readonly descriptor: Descriptor;
   readonly diffId: Digest;
-  /** The blob was never fetched: the layer had been unpacked from another blob with the same content. */
-  readonly blobNotFetched?: true;
+  /** The blob is not kept, or was never fetched: the layer had been unpacked from another blob with the same content. */
+  readonly blobNotStored?: true;
 }
 
 /** A name that an image gets, and what it points to. */

@@ -20,6 +20,7 @@ export interface LeaseContent {
 export type LeaseKind = 'blob' | 'layer' | 'fix-up' | 'image';
 
 export interface Lease {
+  readonly id: number;
   /** Names more to keep. What is found to exist after this call stays. */
   add(content: LeaseContent): void;
   /** Ends the lease; a second time does nothing. */
@@ -61,18 +62,20 @@ export class Leases {
       return row.id;
     });
     return {
+      id,
       add: (more) => this.#database.transaction(() => this.#insert(id, more)),
       release: () => this.#database.unsyncedTransaction(() => void this.#delete(id)),
     };
   }
 
-  /** Keys of a kind that a valid lease keeps. */
-  keys(kind: LeaseKind): Set<string> {
+  /** Keys of a kind that a valid lease keeps, another one than `except`. */
+  keys(kind: LeaseKind, { except }: { except?: Lease | undefined } = {}): Set<string> {
     const void_ = new Set(this.#voidLeases());
     const rows = this.#database.all<{ lease_id: number; key: string }>(
       'SELECT lease_id, key FROM lease_items WHERE kind = ?',
       kind,
     );
+    if (except) void_.add(except.id);
     return new Set(rows.filter((row) => !void_.has(row.lease_id)).map((row) => row.key));
   }
 

@@ -1,4 +1,5 @@
 import type { BlobStore } from './blob-store.ts';
+import type { KeepCompressedLayers } from './compressed-layers.ts';
 import type { Database } from './database.ts';
 import type { FixUps } from './fix-ups.ts';
 import type { Images } from './images.ts';
@@ -11,6 +12,8 @@ import type { Trash } from './trash.ts';
 export interface StoreParts {
   readonly root: string;
   readonly unpacks: boolean;
+  /** `always` where nothing is unpacked. */
+  readonly keepCompressedLayers: KeepCompressedLayers;
   readonly blobs: BlobStore;
   readonly names: Names;
   readonly images: Images;

@@ -4,6 +4,7 @@ import type { OverlaySupport } from '../lib/overlay.ts';
 import { isDigest } from '../oci/digest.ts';
 import { BlobStore } from './blob-store.ts';
 import { type CheckOptions, type CheckReport, checkStore } from './check.ts';
+import { dropLayerBlobs, type KeepCompressedLayers } from './compressed-layers.ts';
 import { Database } from './database.ts';
 import { diskError, makeFolder } from './disk.ts';
 import { type DiskUsage, diskUsage } from './disk-usage.ts';
@@ -11,10 +12,10 @@ import { Events } from './events.ts';
 import { FixUps } from './fix-ups.ts';
 import { lockFolder } from './folder-lock.ts';
 import { collectGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
-import { Images } from './images.ts';
+import { type ImageLayer, Images } from './images.ts';
 import { Layers } from './layers.ts';
 import { writeLayout } from './layout.ts';
-import { Leases } from './leases.ts';
+import { type Lease, Leases } from './leases.ts';
 import { Names } from './names.ts';
 import { OverlayMemory } from './overlay-memory.ts';
 import { Reserve } from './reserve.ts';
@@ -27,6 +28,8 @@ export interface StoreOptions {
   readonly readOnly?: boolean;
   /** Whether images of this node are unpacked; by default where Linux is. Elsewhere nothing can run and blobs are all. */
   readonly unpacks?: boolean;
+  /** Default `always`. */
+  readonly keepCompressedLayers?: KeepCompressedLayers | undefined;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -36,6 +39,7 @@ export class Store implements StoreParts {
   readonly root: string;
   readonly readOnly: boolean;
   readonly unpacks: boolean;
+  readonly keepCompressedLayers: KeepCompressedLayers;
   readonly blobs: BlobStore;
   readonly names: Names;
   readonly images: Images;
@@ -55,6 +59,7 @@ export class Store implements StoreParts {
     this.root = root;
     this.readOnly = options.readOnly ?? false;
     this.unpacks = options.unpacks ?? process.platform === 'linux';
+    this.keepCompressedLayers = this.unpacks ? (options.keepCompressedLayers ?? 'always') : 'always';
     this.now = now;
     this.database = database;
     this.#reserve = options.reserve;
@@ -85,6 +90,14 @@ export class Store implements StoreParts {
   /** Looks for everything that is not as the store promises, and repairs it if it is told how. */
   check(options: CheckOptions = {}): Promise<CheckReport> {
     return checkStore(this, options);
+  }
+
+  /**
+   * Removes the blobs of layers that are unpacked, where the store does not keep them.
+   * @param own a lease on them that does not count
+   */
+  dropLayerBlobs(layers: readonly Pick<ImageLayer, 'descriptor' | 'diffId'>[], own?: Lease): Promise<void> {
+    return dropLayerBlobs(this, layers, own);
   }
 
   /** Removes what no name and no lease reaches. */

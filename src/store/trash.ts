@@ -37,6 +37,11 @@ export class Trash {
     if (taken !== undefined) await removeTree(taken);
   }
 
+  /** Deletes what `take` has taken. */
+  delete(taken: string): Promise<void> {
+    return removeTree(taken);
+  }
+
   /** Deletes what is there. @returns how many things it tried to delete */
   async empty(): Promise<number> {
     const names = await readdir(this.#folder).catch(() => []);

@@ -7,7 +7,7 @@ import type { ImageSource } from './places.ts';
 export interface NodeSourceOptions {
   /** Of the image, normalised. */
   readonly names: readonly string[];
-  /** Gets a blob into the store that it lacks: one whose layer had been unpacked from another blob. */
+  /** Gets a blob into the store that it lacks: it is not kept, or its layer had been unpacked from another blob. */
   readonly fetchBlob: (descriptor: Descriptor) => Promise<void>;
 }
 
@@ -27,16 +27,17 @@ export function nodeSource(store: Store, image: ImageRecord, { names, fetchBlob 
     manifest: (digest) => store.blobs.read(digest, { maxBytes: maxManifestBytes }),
     async *blob(descriptor, { start = 0 }) {
       if ((await store.blobs.size(descriptor.digest)) !== descriptor.size)
-        await fetchBlob(descriptor).catch(notFetched);
+        await fetchBlob(descriptor).catch((error: unknown) => notFetched(descriptor, error));
       yield* store.blobs.openRead(descriptor.digest, { start });
     },
   };
 }
 
-function notFetched(error: unknown): never {
-  const problem = 'a layer of the image came to this node with another image, and its own blob cannot be fetched now';
+function notFetched({ digest }: Descriptor, error: unknown): never {
+  const problem = `this node has the layer ${digest} unpacked only, and its blob cannot be fetched now`;
   throw new LadingError('ERR_LADING_BLOB_NOT_FETCHED', `${problem}: ${errorMessage(error)}`, {
     cause: error,
     hint: 'Try again when the registry that the image came from can be reached.',
+    data: { digest },
   });
 }

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { BytePipeReader } from '../lib/byte-pipe.ts';
 import { waitForGrowth } from '../lib/growing-file.ts';
 
 /** Bytes of one read, and of one piece of decompressed data: 64 KiB to 1 MiB are equally fast, 16 KiB costs twice. */
@@ -76,6 +77,32 @@ export class GrowingSource implements ByteSource {
     if (length === 0) throw new BlobAbandoned('the blob became shorter');
     this.#consumed += length;
     return this.#buffer.subarray(0, length);
+  }
+
+  close(): void {}
+}
+
+/** Reads a blob that is on no disk, as it comes through a `BytePipe`. */
+export class PipedSource implements ByteSource {
+  readonly #pipe: BytePipeReader;
+  readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  #consumed = 0;
+
+  /** @param checkStop called now and then while there is nothing to read; may throw */
+  constructor(memory: SharedArrayBuffer, checkStop: () => void) {
+    this.#pipe = new BytePipeReader(memory, checkStop);
+  }
+
+  get consumed(): number {
+    return this.#consumed;
+  }
+
+  /** @throws BlobAbandoned */
+  read(): Buffer | undefined {
+    const length = this.#pipe.read(this.#buffer);
+    if (length === undefined) throw new BlobAbandoned('the blob will not be completed');
+    this.#consumed += length;
+    return length === 0 ? undefined : this.#buffer.subarray(0, length);
   }
 
   close(): void {}

@@ -2,7 +2,7 @@ import type { LayerFacts } from '../lib/layer-facts.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import { type Digest, Digester, digestAlgorithm } from '../oci/digest.ts';
 import { Applier } from './apply.ts';
-import { FileSource, type GrowingBlob, GrowingSource } from './byte-source.ts';
+import { FileSource, type GrowingBlob, GrowingSource, PipedSource } from './byte-source.ts';
 import { ChunkRing } from './chunk-ring.ts';
 import { type Compression, decompress } from './decompress.ts';
 import { openTreeRoot } from './directory-handles.ts';
@@ -17,6 +17,8 @@ export interface UnpackJob {
   readonly blobPath: string;
   /** The blob while it is on its way to `blobPath`; it is read instead. Only its writer can tell whether it is right. */
   readonly growing?: GrowingBlob | undefined;
+  /** Memory of a `BytePipe` that the blob comes through: it is on no disk, and `blobPath` is not read. */
+  readonly piped?: SharedArrayBuffer | undefined;
   readonly mediaType: string;
   /** What `rootfs.diff_ids` of the image config states for this layer. */
   readonly diffId: Digest;
@@ -95,7 +97,7 @@ async function decompressBlob(
   sink: (bytes: Buffer) => void,
   onBytes: (bytes: number) => void,
 ): Promise<Compression> {
-  const source = job.growing ? new GrowingSource(job.growing, () => onBytes(0)) : new FileSource(job.blobPath);
+  const source = openSource(job, () => onBytes(0));
   try {
     const take = (bytes: Buffer) => {
       sink(bytes);
@@ -105,6 +107,11 @@ async function decompressBlob(
   } finally {
     source.close();
   }
+}
+
+function openSource({ growing, piped, blobPath }: UnpackJob, checkStop: () => void) {
+  if (growing) return new GrowingSource(growing, checkStop);
+  return piped ? new PipedSource(piped, checkStop) : new FileSource(blobPath);
 }
 
 function labelWarning(mediaType: string, found: string): string {

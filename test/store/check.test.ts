@@ -125,7 +125,7 @@ describe('check', () => {
     const { store, image, layer } = await storeWithImage();
     const config = { ...image.config, digest: await store.blobs.put(Buffer.from('config of b')) };
     const descriptor = { ...layer.descriptor, digest: digestOf('other blob'), size: 10 };
-    const layers = [{ descriptor, diffId: layer.diffId, blobNotFetched: true as const }];
+    const layers = [{ descriptor, diffId: layer.diffId, blobNotStored: true as const }];
     store.images.publish({ ...image, id: config.digest, config, layers }, [
       { name: 'example.com/b:1', target: image.manifest },
     ]);

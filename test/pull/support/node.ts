@@ -9,16 +9,16 @@ import {
   planPull,
 } from '../../../src/pull/index.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../../src/registry/index.ts';
-import { openStore } from '../../../src/store/index.ts';
+import { openStore, type StoreOptions } from '../../../src/store/index.ts';
 import { UnpackPool } from '../../../src/unpack/index.ts';
 import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 /** A store with what a pull needs, closed and gone with the test. */
 export async function testNode(
-  options: { root?: string; registry?: RegistryClientOptions } = {},
+  options: { root?: string; registry?: RegistryClientOptions; store?: StoreOptions } = {},
 ): Promise<PullDependencies> {
   const root = options.root ?? path.join(await temporaryFolder(), 'node');
-  const store = await openStore(root);
+  const store = await openStore(root, options.store);
   const registry = new RegistryClient({ credentials: async () => [], ...options.registry });
   const unpack = new UnpackPool({ workers: 2 });
   onTestFinished(async () => {
