@@ -53,6 +53,11 @@ export function addExamples(command: Command, examples: readonly (readonly [line
   command.addHelpText('after', `\nExamples:\n${text}`);
 }
 
+/** How the configuration wants the store of the node. */
+export function storeOptions({ settings }: Pick<Cli, 'settings'>, options: { readOnly?: boolean } = {}) {
+  return { ...options, keepCompressedLayers: settings['store.keepCompressedLayers'] };
+}
+
 /** Does the same to each argument. One that fails is reported and keeps the others from nothing but exit code 0. */
 export async function forEachArgument<T>(
   cli: Cli,

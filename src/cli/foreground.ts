@@ -14,7 +14,7 @@ import { LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
 import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
-import type { Cli } from './cli.ts';
+import { type Cli, storeOptions } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
 import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
@@ -29,7 +29,7 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
   const screen = new Screen(cli);
   const { mirrors = {} } = registryOptions(cli);
   const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };
-  const node = await openNode({ root: cli.settings.root, registry });
+  const node = await openNode({ root: cli.settings.root, store: storeOptions(cli), registry });
   try {
     return await runPods({ cli, node, screen, plugins }, pods, options);
   } finally {

@@ -21,7 +21,7 @@ import { packageVersion } from '../lib/package-version.ts';
 import type { WhenUnreachable } from '../policy/index.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
-import { openStore, type Store } from '../store/index.ts';
+import { openStore, type Store, type StoreOptions } from '../store/index.ts';
 import { UnpackPool } from '../unpack/index.ts';
 import type { Settings } from './configuration/configuration.ts';
 
@@ -30,8 +30,8 @@ const log = debugLog('cli');
 export interface NodeOptions {
   /** The directory that is the node. */
   readonly root: string;
-  /** False where containers cannot run: images are kept as they come. */
-  readonly unpacks?: boolean;
+  /** `unpacks`: false where containers cannot run; images are kept as they come. */
+  readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers'>;
   readonly registry?: RegistryClientOptions;
 }
 
@@ -45,8 +45,7 @@ export interface Node {
 
 /** A node that can pull, list and remove images. */
 export async function openNode(options: NodeOptions): Promise<Node> {
-  const { root, unpacks } = options;
-  const store = await openStore(root, unpacks === undefined ? {} : { unpacks });
+  const store = await openStore(options.root, options.store);
   const registry = new RegistryClient(options.registry);
   const unpack = new UnpackPool({});
   const deps = { store, registry, unpack };

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CheckReport } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import { addExamples, type Cli, storeOptions } from '../cli.ts';
 import { plural } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
 
@@ -41,7 +41,7 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
     import('../../lib/errors.ts'),
   ]);
   const { signal } = cli;
-  const store = await openStore(cli.settings.root, { readOnly: !repair });
+  const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: !repair }));
   const registry = new RegistryClient(registryOptions(cli));
   const unpack = new UnpackPool();
   try {

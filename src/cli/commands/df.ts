@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Store } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import { addExamples, type Cli, storeOptions } from '../cli.ts';
 import { type FolderUsage, folderUsage } from '../folder-usage.ts';
 import { humanSize, plural } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
@@ -40,7 +40,7 @@ const otherFolders = ['containers', 'sandboxes', 'logs', 'registry'];
 async function df(cli: Cli, { output, headers }: DfOptions): Promise<void> {
   const { openStore } = await import('../../store/index.ts');
   const { root } = cli.settings;
-  const store = await openStore(root, { readOnly: true });
+  const store = await openStore(root, storeOptions(cli, { readOnly: true }));
   try {
     const folders = await Promise.all(
       otherFolders.map(async (name) => ({ name, usage: await folderUsage(join(root, name)) })),

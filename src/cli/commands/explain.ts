@@ -3,7 +3,7 @@ import type { Reference } from '../../oci/index.ts';
 import type { Explanation, PullPolicy } from '../../policy/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import type { Store } from '../../store/index.ts';
-import { addExamples, type Cli, Exit } from '../cli.ts';
+import { addExamples, type Cli, Exit, storeOptions } from '../cli.ts';
 import { type DocumentFormat, printDocument } from '../output.ts';
 
 interface ExplainOptions {
@@ -56,7 +56,7 @@ async function explainAll(cli: Cli, args: readonly string[], { output }: Explain
     import('../../registry/index.ts'),
     import('../registry-options.ts'),
   ]);
-  const store = await openStore(cli.settings.root, { readOnly: true });
+  const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: true }));
   const registry = new RegistryClient({ ...registryOptions(cli), retry: { attempts } });
   try {
     const items: ExplainedContainer[] = [];

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { GarbageReport } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import { addExamples, type Cli, storeOptions } from '../cli.ts';
 import { humanSize } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
 
@@ -27,7 +27,7 @@ export function define(command: Command, cli: Cli): void {
 
 async function gc(cli: Cli, { dryRun = false, output }: GcOptions): Promise<void> {
   const { openStore } = await import('../../store/index.ts');
-  const store = await openStore(cli.settings.root, { readOnly: dryRun });
+  const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: dryRun }));
   try {
     const report = await store.collectGarbage({ dryRun });
     if (output) return await printDocument(cli, report, output);

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Platform } from '../../oci/index.ts';
 import type { PullDependencies, PullProgress } from '../../pull/index.ts';
 import type { ImageCollection, ListedImage } from '../../transfer/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import { addExamples, type Cli, storeOptions } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 import type { ProgressView } from '../progress-view.ts';
@@ -54,7 +54,7 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
     options.name === undefined
       ? undefined
       : oci.formatReference(oci.pullReference(parseArgument(oci.parseReference, options.name)));
-  const store = await openStore(cli.settings.root);
+  const store = await openStore(cli.settings.root, storeOptions(cli));
   const unpack = new UnpackPool();
   // Whoever waits for input that does not come can still be stopped.
   const from = input === '-' ? { stream: addAbortSignal(cli.signal, process.stdin), name: 'on standard input' } : input;

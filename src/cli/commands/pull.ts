@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Platform, Reference } from '../../oci/index.ts';
 import type { LayerPlan, PullDependencies, PullPlan, PullResult } from '../../pull/index.ts';
 import type { NameRecord } from '../../store/index.ts';
-import { addExamples, type Cli, forEachArgument } from '../cli.ts';
+import { addExamples, type Cli, forEachArgument, storeOptions } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
 import { humanAgo, humanSize, plural, shortDigest } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
@@ -51,7 +51,7 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
   ]);
   const platform = options.platform === undefined ? undefined : parseArgument(oci.parsePlatform, options.platform);
   const references = images.map((image) => oci.pullReference(parseArgument(oci.parseReference, image)));
-  const store = await openStore(cli.settings.root, { readOnly: options.dryRun === true });
+  const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: options.dryRun === true }));
   const registry = new RegistryClient(registryOptions(cli));
   const unpack = new UnpackPool();
   try {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import { addExamples, type Cli, storeOptions } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
 import type { FoundImage } from '../image-argument.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
@@ -39,7 +39,7 @@ async function push(cli: Cli, text: string, destination: string | undefined, opt
   ]);
   const wanted =
     destination === undefined ? undefined : oci.pullReference(parseArgument(oci.parseReference, destination));
-  const store = await openStore(cli.settings.root);
+  const store = await openStore(cli.settings.root, storeOptions(cli));
   try {
     const found = findImageArgument(store, text);
     const reference = wanted ?? oci.parseReference(ownName(found, text));

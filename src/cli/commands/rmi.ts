@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { NameRecord, Store } from '../../store/index.ts';
-import { addExamples, type Cli, forEachArgument } from '../cli.ts';
+import { addExamples, type Cli, forEachArgument, storeOptions } from '../cli.ts';
 import { humanSize, shortDigest } from '../human.ts';
 import type { FoundImage } from '../image-argument.ts';
 
@@ -29,7 +29,7 @@ async function rmi(cli: Cli, texts: readonly string[], { force = false }: RmiOpt
     import('../../store/index.ts'),
     import('../image-argument.ts'),
   ]);
-  const store = await openStore(cli.settings.root);
+  const store = await openStore(cli.settings.root, storeOptions(cli));
   try {
     await forEachArgument(cli, texts, async (text) => {
       const found = findImageArgument(store, text);

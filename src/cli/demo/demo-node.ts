@@ -65,7 +65,7 @@ export class DemoNode {
       traffic.requests += 1;
       traffic.bytes += bytes;
     };
-    const node = await openNode({ root, unpacks: runtime !== undefined, registry: { onRequest } });
+    const node = await openNode({ root, store: { unpacks: runtime !== undefined }, registry: { onRequest } });
     const demoNode = new DemoNode(name, root, node, { traffic, runs: runtime !== undefined });
     try {
       demoNode.#pods = await startAgent(node, runtime ?? noContainers, {
