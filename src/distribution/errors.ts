@@ -41,6 +41,10 @@ export class Refusal extends Error {
   }
 }
 
+export function repositoryUnknown(name: string): Refusal {
+  return new Refusal(404, { code: 'NAME_UNKNOWN', message: 'repository name not known', detail: { name } });
+}
+
 /** @throws Refusal `DIGEST_INVALID` */
 export function digestOrRefusal(text: string): Digest {
   try {

@@ -1,5 +1,5 @@
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
-import { digestOrRefusal, type OciError, Refusal } from './errors.ts';
+import { digestOrRefusal, type OciError, Refusal, repositoryUnknown } from './errors.ts';
 import type { Exchange, Handler, Reply } from './exchange.ts';
 import { type ManifestFacts, maxManifestBytes, readManifestFacts, referrerOf } from './manifest-facts.ts';
 import type { Metadata } from './metadata.ts';
@@ -33,7 +33,7 @@ async function getManifest(storage: Storage, { request, repository, item }: Exch
   const manifest = item.includes(':')
     ? await storage.manifestByDigest(repository, digestOrRefusal(item))
     : await storage.manifestByTag(repository, item);
-  if (!manifest) throw manifestUnknown(item);
+  if (!manifest) throw await notFound(storage, repository, item);
   const { digest, mediaType, size } = manifest;
   const headers = { 'Content-Type': mediaType, 'Docker-Content-Digest': digest, ETag: etag(digest) };
   if (isNotModified(request.headers, digest)) return { status: 304, headers };
@@ -114,6 +114,12 @@ function missingChildren(
     message: 'the manifest refers to content that the repository does not have',
     detail: { digest },
   }));
+}
+
+async function notFound(storage: Storage, repository: string, item: string): Promise<Refusal> {
+  return (await storage.tags(repository, { last: '', limit: 1 }))
+    ? manifestUnknown(item)
+    : repositoryUnknown(repository);
 }
 
 function manifestUnknown(reference: string): Refusal {

@@ -1,4 +1,4 @@
-import { Refusal } from './errors.ts';
+import { repositoryUnknown } from './errors.ts';
 import { type Exchange, type Handler, jsonBody, type Reply } from './exchange.ts';
 import { pageHeaders, requestedPage } from './pagination.ts';
 import type { Storage } from './storage.ts';
@@ -13,10 +13,7 @@ export function tagHandlers(storage: Storage): Record<'GET', Handler> {
 async function listTags(storage: Storage, { repository, query }: Exchange): Promise<Reply> {
   const page = requestedPage(query, tagsPerPage);
   const tags = await storage.tags(repository, { ...page, limit: page.limit + 1 });
-  if (!tags) {
-    const detail = { name: repository };
-    throw new Refusal(404, { code: 'NAME_UNKNOWN', message: 'repository name not known', detail });
-  }
+  if (!tags) throw repositoryUnknown(repository);
   const headers = pageHeaders(`/v2/${repository}/tags/list`, tags, page);
   return { status: 200, headers, body: jsonBody({ name: repository, tags: tags.slice(0, page.limit) }) };
 }

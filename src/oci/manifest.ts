@@ -38,6 +38,7 @@ const schema1Pattern = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/
 export function parseManifest(bytes: Uint8Array, contentType = ''): ImageManifest | ImageIndex {
   const declared = bareMediaType(contentType);
   if (schema1Pattern.test(declared)) throw schema1Error();
+  if (declared === 'text/html') fail('it is a web page (text/html), as login pages and proxies send them');
   const document = parseJsonDocument(bytes, fail);
   if (document.has('fsLayers') || document.member('schemaVersion').value === 1) throw schema1Error();
   const mediaType = mediaTypeOf(document, declared);

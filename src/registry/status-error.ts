@@ -51,7 +51,7 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
       credentials: asked.credentials,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     },
-    { hint: hintForStatus(kind, asked, retryAfterMs) },
+    { hint: hintForStatus(kind, asked, { retryAfterMs, code: said.code }) },
   );
 }
 
@@ -59,7 +59,7 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
 export function faultError(asked: Asked, fault: TransportFault): RegistryError {
   const answer = fault.kind === 'truncated' ? 'Incomplete answer' : 'No answer';
   const message = `${answer} from ${asked.whom} for ${asked.what}: ${fault.message}`;
-  const hint = hintsForFaults[fault.kind];
+  const hint = fault.hint ?? hintsForFaults[fault.kind];
   const { registry, credentials } = asked;
   return new RegistryError(fault.kind, message, { registry, credentials }, { hint, cause: fault.cause });
 }
@@ -81,10 +81,21 @@ const hintsForFaults: Partial<Record<RegistryErrorKind, string>> = {
   reset: 'Something between here and the registry ends connections; try again.',
   timeout: 'Check that this machine can reach the registry (firewall, proxy, network).',
   truncated: 'Something between here and the registry ends connections; try again.',
-  tls: "Registries must speak https with a trusted certificate. Add a private authority to the system's, or name its file in NODE_EXTRA_CA_CERTS, or as ca in certs.d/HOST/hosts.toml.",
+  tls: 'Registries must speak https; one that speaks http can be configured as a server in certs.d/HOST/hosts.toml.',
 };
 
-function hintForStatus(kind: RegistryErrorKind, { registry, credentials }: Asked, retryAfterMs: number | undefined) {
+/** What a 404 is about, where the registry says it. */
+const hintsForCodes: Readonly<Record<string, string>> = {
+  NAME_UNKNOWN: 'There is no such repository, or you may not see it: check its spelling.',
+  MANIFEST_UNKNOWN: 'Check the spelling of the tag; lading ls-tags REPOSITORY lists those that there are.',
+  BLOB_UNKNOWN: 'The registry has lost a part of the image; push it again.',
+};
+
+function hintForStatus(
+  kind: RegistryErrorKind,
+  { registry, credentials }: Asked,
+  { retryAfterMs, code = '' }: { retryAfterMs: number | undefined; code: string | undefined },
+) {
   const login = `Log in to ${registry} (docker config.json), or give the pod an imagePullSecret for it.`;
   switch (kind) {
     case 'unauthorized':
@@ -93,7 +104,7 @@ function hintForStatus(kind: RegistryErrorKind, { registry, credentials }: Asked
         ? `${login} Registries answer the same for a repository that does not exist: check the name too.`
         : `The credentials may be wrong or expired, or may lack the right; log in to ${registry} again.`;
     case 'not-found':
-      return 'Check the spelling of the repository and of the tag.';
+      return hintsForCodes[code] ?? 'Check the spelling of the repository and of the tag.';
     case 'rate-limited':
       return retryAfterMs === undefined
         ? 'Try again later; some registries allow more to users who are logged in.'

@@ -8,11 +8,14 @@ export class TransportFault extends Error {
   readonly kind: RegistryErrorKind;
   /** The same request may succeed a moment later. */
   readonly retryable: boolean;
+  /** What helps against this one, rather than against its kind. */
+  readonly hint: string | undefined;
 
-  constructor(kind: RegistryErrorKind, message: string, retryable: boolean, cause: unknown) {
+  constructor(kind: RegistryErrorKind, message: string, retryable: boolean, cause: unknown, hint?: string) {
     super(message, { cause });
     this.kind = kind;
     this.retryable = retryable;
+    this.hint = hint;
   }
 }
 
@@ -45,8 +48,8 @@ export function transportFault(error: unknown, proxy?: string): TransportFault {
   if (error instanceof TransportFault) return error;
   const fault = sorted(error);
   if (proxy === undefined) return fault;
-  const { kind, message, retryable } = proxyFaults.has(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
-  return new TransportFault(kind, `through the proxy ${proxy}: ${message}`, retryable, error);
+  const { kind, message, retryable, hint } = proxyFaults.has(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
+  return new TransportFault(kind, `through the proxy ${proxy}: ${message}`, retryable, error, hint);
 }
 
 /** What undici throws when a proxy answers something else than 200 to CONNECT, and 407 to any other request. */
@@ -63,28 +66,45 @@ function sorted(error: unknown): TransportFault {
   const message = errorMessage(error);
   if (error instanceof AggregateError && error.errors.length > 0) return sorted(error.errors[0]);
   if (saysNotTls(error)) return new TransportFault('tls', 'what answers there does not speak TLS', false, error);
-  if (/CERT|^ERR_TLS_|^ERR_SSL_|SIGNATURE|^EPROTO$/.test(code)) {
-    return new TransportFault(
-      'tls',
-      `${certificateFaults[code] ?? `TLS failed: ${printable(message)}`} (${code})`,
-      false,
-      error,
-    );
-  }
+  if (/CERT|^ERR_TLS_|^ERR_SSL_|SIGNATURE|^EPROTO$/.test(code)) return tlsFault(code, message, error);
   return new TransportFault('protocol', `it does not answer in HTTP: ${message}`, false, error);
 }
 
-const certificateFaults: Readonly<Record<string, string>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed and not trusted here',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from an authority that is not trusted here',
-  UNABLE_TO_GET_ISSUER_CERT: 'its certificate comes from an authority that is not trusted here',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate comes from an authority that is not trusted here',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate comes from an authority that is not trusted here',
-  CERT_HAS_EXPIRED: 'its certificate has expired',
-  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
-  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a client certificate',
-  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': 'it wants a client certificate, or another one',
+function tlsFault(code: string, message: string, cause: unknown): TransportFault {
+  const [problem, hint] = certificateFaults[code] ?? [`TLS failed: ${printable(message)}`];
+  const names = code === 'ERR_TLS_CERT_ALTNAME_INVALID' ? namesOfCertificate(cause) : '';
+  return new TransportFault('tls', `${problem}${names} (${code})`, false, cause, hint);
+}
+
+/** ` (registry.test, 127.0.0.1)`: those that the certificate is for. */
+function namesOfCertificate(error: unknown): string {
+  const { cert } = error as { cert?: { subjectaltname?: string } };
+  const names = [...(cert?.subjectaltname ?? '').matchAll(/(?:^|, )[\w ]+:([^,]+)/g)].map(([, name]) => name);
+  return names.length === 0 ? '' : `: ${printable(names.join(', '))}`;
+}
+
+const authorityHint =
+  "Add the authority to the system's, or name its file in NODE_EXTRA_CA_CERTS, or as ca in certs.d/HOST/hosts.toml.";
+const clientHint = 'Name a certificate and its key as client in certs.d/HOST/hosts.toml.';
+const unknownAuthority = ['its certificate comes from an authority that is not trusted here', authorityHint] as const;
+
+const certificateFaults: Readonly<Record<string, readonly [problem: string, hint: string]>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: ['its certificate is self-signed and not trusted here', authorityHint],
+  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
+  CERT_HAS_EXPIRED: [
+    'its certificate has expired',
+    'The operator of the registry must renew it; check the clock of this machine too.',
+  ],
+  CERT_NOT_YET_VALID: ['its certificate is not valid yet', 'Check the clock of this machine.'],
+  ERR_TLS_CERT_ALTNAME_INVALID: [
+    'its certificate is for another name',
+    'Ask for the registry by a name that its certificate is for, or have that one added to it.',
+  ],
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: ['it wants a client certificate', clientHint],
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': ['it wants a client certificate, or another one', clientHint],
 };
 
 /** The peer answered a TLS greeting with bytes that are no TLS record, as a plain HTTP server does. */

@@ -106,7 +106,7 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
       expect(error).toBe(
         `pod web, container main does not start (ErrImagePull): rpc error: code = NotFound desc = ${answer}`,
       );
-      expect(hint).toContain('Check the spelling of the repository and of the tag.');
+      expect(hint).toContain('Check the spelling of the tag; lading ls-tags REPOSITORY lists those that there are.');
       expect(before).toEqual(
         expect.arrayContaining([
           `web/main  Failed: Failed to pull image "${name}": rpc error: code = NotFound desc = ${answer}`,

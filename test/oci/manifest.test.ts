@@ -119,7 +119,8 @@ describe('parseManifest', () => {
 
   test('refuses a content type that is neither', () => {
     const { mediaType: _, ...untyped } = manifest;
-    expect(() => parseManifest(bytes(untyped), 'text/html')).toThrow(invalid(/text\/html is neither/));
+    expect(() => parseManifest(bytes(untyped), 'image/png')).toThrow(invalid(/image\/png is neither/));
+    expect(() => parseManifest(bytes(manifest), 'text/html')).toThrow(invalid(/a web page/));
     expect(() => parseManifest(bytes(manifest), 'text/plain')).toThrow(invalid(/delivered as text\/plain/));
   });
 

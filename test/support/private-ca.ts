@@ -18,7 +18,8 @@ export interface PrivateCa {
   remove(): Promise<void>;
 }
 
-export async function createPrivateCa(): Promise<PrivateCa> {
+/** @param options.days how long the server's certificate is valid; a negative number for one that has expired */
+export async function createPrivateCa({ days = 2 }: { days?: number } = {}): Promise<PrivateCa> {
   const folder = await mkdtemp(path.join(tmpdir(), 'lading-ca-'));
   const file = (name: string) => path.join(folder, name);
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
@@ -26,7 +27,7 @@ export async function createPrivateCa(): Promise<PrivateCa> {
   openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=lading tests');
   openssl('req', ...newKey, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=registry.test');
   await writeFile(file('names'), 'subjectAltName=DNS:registry.test,IP:127.0.0.1');
-  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'names'];
+  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', String(days), '-extfile', 'names'];
   openssl('x509', '-req', '-in', 'server.csr', '-out', 'server.pem', ...signing);
   return {
     ca: await readFile(file('ca.pem')),
