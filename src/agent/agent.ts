@@ -6,6 +6,7 @@ import {
   crashLoopDelays,
   defaultKubeletConfig,
   type KubeletConfig,
+  runtimeImage,
   verificationPolicy,
   type WhenUnreachable,
 } from '../policy/index.ts';
@@ -13,6 +14,7 @@ import type { CurrentDigest } from './cached-images.ts';
 import type { ImageDecision } from './container-starter.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { EventRecorder, type KubeEvent } from './events.ts';
+import type { Collected } from './image-gc.ts';
 import { ImageManager, type ImageManagerOptions } from './image-manager.ts';
 import type { Pod } from './pod.ts';
 import type { PodCredentialSource } from './pod-credentials.ts';
@@ -59,17 +61,23 @@ export class Agent {
   readonly #watch: ContainerWatch;
   readonly #deps: SyncDependencies;
   readonly #onOutput: AgentListeners['onOutput'];
+  readonly #tracking: Promise<PullTracker> | undefined;
   #stopped = false;
 
   constructor(options: AgentOptions) {
     const { images, runtime, logRoot, clock = systemClock, config = defaultKubeletConfig(), ...listeners } = options;
     const events = new EventRecorder(() => clock.now(), listeners.onEvent ?? (() => {}));
     this.#onOutput = listeners.onOutput;
+    const { recordsDirectory } = options;
+    this.#tracking =
+      recordsDirectory === undefined ? undefined : startTracking(images, clock, config, recordsDirectory);
+    // Told by the evaluations, each of which waits for it.
+    this.#tracking?.catch(() => {});
     this.#watch = new ContainerWatch(runtime, clock, (containerId) => this.#containerEnded(containerId));
     this.#deps = {
       images,
       runtime,
-      imageManager: new ImageManager({ images, clock, events }, imageOptions({ ...options, clock, config })),
+      imageManager: new ImageManager({ images, clock, events }, imageOptions({ ...options, config }, this.#tracking)),
       events,
       clock,
       crashLoop: crashLoopBackOff(crashLoopDelays({ maxContainerRestartPeriodMs: config.crashLoopBackOffMaxMs })),
@@ -110,6 +118,14 @@ export class Agent {
     return [...this.#workers.values()];
   }
 
+  /**
+   * After a collection of images: forgets who had pulled those that are gone. The kubelet keeps the records of images
+   * that the collection has looked at and kept, and so forgets those of images in use; here they stay.
+   */
+  async imagesCollected({ left, startedAtMs }: Collected): Promise<void> {
+    await (await this.#tracking)?.prune(left, startedAtMs);
+  }
+
   /** Stops a pod and removes it; an unknown uid is no error. See `PodWorker.stop`. */
   async stopPod(uid: string, options?: StopOptions): Promise<void> {
     await this.#workers.get(uid)?.stop(options);
@@ -130,15 +146,10 @@ export class Agent {
   }
 }
 
-function imageOptions({
-  images,
-  clock,
-  config,
-  credentials,
-  recordsDirectory,
-  whenUnreachable,
-  currentDigest,
-}: AgentOptions & { clock: Clock; config: KubeletConfig }): ImageManagerOptions {
+function imageOptions(
+  { config, credentials, whenUnreachable, currentDigest }: AgentOptions & { config: KubeletConfig },
+  tracking: Promise<PullTracker> | undefined,
+): ImageManagerOptions {
   return {
     maxParallelPulls: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? 0),
     pullsPerSecond: config.registryPullQPS,
@@ -146,7 +157,7 @@ function imageOptions({
     ...(credentials ? { credentials } : {}),
     ...(whenUnreachable ? { whenUnreachable } : {}),
     ...(currentDigest ? { currentDigest } : {}),
-    ...(recordsDirectory === undefined ? {} : { tracking: startTracking(images, clock, config, recordsDirectory) }),
+    ...(tracking ? { tracking } : {}),
   };
 }
 
@@ -160,5 +171,7 @@ async function startTracking(
   const policy = verificationPolicy(imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist);
   const tracker = new PullTracker({ records: new PullRecords(directory), policy, clock });
   await tracker.start(await images.listImages());
+  // What the kubelet leaves for ever: intents whose text is no complete tag of the runtime.
+  await tracker.endLeftPulls(async (image) => (await images.imageStatus({ image: runtimeImage(image) }))?.id);
   return tracker;
 }

@@ -1,3 +1,4 @@
+import { imageAnnotations } from '../cri/image-annotations.ts';
 import type { AuthConfig, Image } from '../cri/messages.ts';
 import type { ImageService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -107,7 +108,7 @@ export class CachedImages {
     try {
       const local = await this.#images.imageStatus({ image: fullName }, { signal: request.signal });
       if (!local) return {};
-      const checkedAt = Date.parse(local.spec?.annotations?.['lading.dev/checked-at'] ?? '');
+      const checkedAt = Date.parse(local.spec?.annotations?.[imageAnnotations.checkedAt] ?? '');
       const checkedAtMs = Number.isNaN(checkedAt) ? undefined : checkedAt;
       const atMs = this.#clock.now();
       const cached = decideCached(decision, { when, verified: await mayUse(local.id), checkedAtMs, atMs });
@@ -199,7 +200,7 @@ function unknown(message: string): Finding {
 
 /** `REPOSITORY@DIGEST` of what the name means here, where the runtime says it. */
 function shownDigest({ id, repoDigests, spec }: Image, image: string): string {
-  const digest = spec?.annotations?.['lading.dev/digest'];
+  const digest = spec?.annotations?.[imageAnnotations.digest];
   const { repository } = parseImageName(image);
   return digest === undefined
     ? (repoDigests.find((each) => each.startsWith(`${repository}@`)) ?? id)

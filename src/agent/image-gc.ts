@@ -1,21 +1,28 @@
 import { statfs } from 'node:fs/promises';
+import { imageAnnotations } from '../cri/image-annotations.ts';
+import type { Image } from '../cri/messages.ts';
 import type { ImageService, RuntimeService } from '../cri/services.ts';
 import type { Clock } from '../lib/clock.ts';
-import { errorMessage, LadingError } from '../lib/errors.ts';
+import { LadingError } from '../lib/errors.ts';
 import {
   defaultImageGcPolicy,
   detectImages,
   diskPressure,
+  enoughFreed,
   type ImageGcPolicy,
   type ImageUse,
+  type ImageVerdict,
   imageGcPolicyError,
   imageGcTexts,
-  isRemovable,
-  isTooOld,
-  removalOrder,
+  judgeAge,
+  judgeForSpace,
+  type ListedImage,
+  notFull,
 } from '../policy/index.ts';
 import { gcImageId } from './container-image.ts';
+import { criErrorText } from './cri-error-text.ts';
 import type { EventText } from './events.ts';
+import { type CollectionResult, type Phase, Run } from './image-gc-run.ts';
 
 export interface DiskStats {
   readonly capacityBytes: number;
@@ -43,16 +50,6 @@ export interface Collected {
   readonly left: readonly string[];
 }
 
-/** What one run has done. It has failed when there is an error, whatever it has removed. */
-export interface CollectionResult {
-  /** Ids in the order of their removal. */
-  readonly removed: readonly string[];
-  readonly freedBytes: bigint;
-  readonly survivors: readonly string[];
-  /** The kubelet's text. */
-  readonly error?: string | undefined;
-}
-
 /** As much as there is: what the kubelet wants freed when it deletes all unused images. */
 const everything = 2n ** 63n - 1n;
 
@@ -67,6 +64,8 @@ export class ImageCollector {
   readonly #policy: ImageGcPolicy;
   readonly #startedMs: number;
   #records: Map<string, ImageUse> = new Map();
+  /** By id, as last listed. */
+  #names = new Map<string, readonly string[]>();
 
   /** @throws LadingError `ERR_LADING_KUBELET_CONFIG` for thresholds that the kubelet refuses */
   constructor(options: ImageCollectorOptions) {
@@ -84,7 +83,10 @@ export class ImageCollector {
   async detect(): Promise<readonly ImageUse[]> {
     const atMs = this.#options.clock.now();
     const images = await this.#options.images.listImages();
-    this.#records = detectImages(this.#records, images, await this.#usedIds(), atMs);
+    this.#records = detectImages(this.#records, images.map(listed), await this.#usedIds(), atMs);
+    this.#names = new Map(
+      images.map(({ id, repoTags, repoDigests }) => [id, repoTags.length > 0 ? repoTags : repoDigests]),
+    );
     return [...this.#records.values()];
   }
 
@@ -94,24 +96,26 @@ export class ImageCollector {
    */
   async collect(): Promise<CollectionResult> {
     const atMs = this.#options.clock.now();
-    const candidates = removalOrder(await this.detect());
+    const run = new Run(await this.detect(), this.#names);
     const since = { atMs, collectingSinceMs: this.#startedMs };
-    const aged = await this.#remove(candidates, { wants: (image) => isTooOld(image, this.#policy, since) });
+    const aged = await this.#remove(run, { judge: (image) => judgeAge(image, this.#policy, since) });
     if (aged.errors.length > 0) {
-      return { ...aged, error: imageGcTexts.tooOldFailed(this.#policy.maxAgeMs, aged.errors) };
+      return run.result(aged, { error: imageGcTexts.tooOldFailed(this.#policy.maxAgeMs, aged.errors) });
     }
     const stats = await (this.#options.diskStats ?? (() => diskStatsOf(this.#options.images)))();
     if (stats.capacityBytes === 0) {
-      return { ...aged, error: this.#warn('InvalidDiskCapacity', imageGcTexts.noCapacity) };
+      return run.result(aged, { error: this.#warn('InvalidDiskCapacity', imageGcTexts.noCapacity) });
     }
-    const pressure = diskPressure(stats, this.#policy);
-    if (!pressure) return aged;
-    const rest = candidates.filter(({ id }) => !aged.removed.includes(id));
-    const freed = await this.#freeSpace(rest, pressure.bytesToFree, atMs);
-    const result = { ...freed, removed: [...aged.removed, ...freed.removed] };
-    if (freed.error !== undefined || freed.freedBytes >= pressure.bytesToFree) return result;
-    const text = imageGcTexts.notEnough(pressure.usagePercent, stats.capacityBytes, freed.freedBytes);
-    return { ...result, error: this.#warn('FreeDiskSpaceFailed', text) };
+    run.nextPhase();
+    const { usagePercent, bytesToFree } = diskPressure(stats, this.#policy);
+    if (bytesToFree === undefined) {
+      run.keepRest(notFull(usagePercent, this.#policy));
+      return run.result(aged, { usagePercent });
+    }
+    const freed = await this.#freeSpace(run, bytesToFree, atMs);
+    if (freed.error !== undefined || freed.freedBytes >= bytesToFree) return { ...freed, usagePercent };
+    const text = imageGcTexts.notEnough(usagePercent, stats.capacityBytes, freed.freedBytes);
+    return { ...freed, usagePercent, error: this.#warn('FreeDiskSpaceFailed', text) };
   }
 
   /**
@@ -120,7 +124,7 @@ export class ImageCollector {
    */
   async freeSpace(bytes: bigint): Promise<CollectionResult> {
     const atMs = this.#options.clock.now();
-    return this.#freeSpace(removalOrder(await this.detect()), bytes, atMs);
+    return this.#freeSpace(new Run(await this.detect(), this.#names), bytes, atMs);
   }
 
   /** Removes every unused image that is old enough: the kubelet's answer to pressure on the node. */
@@ -128,43 +132,49 @@ export class ImageCollector {
     return this.freeSpace(everything);
   }
 
-  async #freeSpace(candidates: readonly ImageUse[], bytes: bigint, startedAtMs: number): Promise<CollectionResult> {
-    const freed = await this.#remove(candidates, {
-      wants: (image) => isRemovable(image, this.#policy, startedAtMs),
+  /** The result's `removed` are all of the run, its other figures those of this phase. */
+  async #freeSpace(run: Run, bytes: bigint, startedAtMs: number): Promise<CollectionResult> {
+    const freed = await this.#remove(run, {
+      judge: (image) => judgeForSpace(image, this.#policy, startedAtMs),
       until: bytes,
     });
     if (freed.errors.length > 0) {
-      return { ...freed, error: imageGcTexts.freeSpaceFailed(bytes, freed.freedBytes, freed.errors) };
+      return run.result(freed, { error: imageGcTexts.freeSpaceFailed(bytes, freed.freedBytes, freed.errors) });
     }
-    await this.#options.onCollected?.({ startedAtMs, survivors: freed.survivors, left: [...this.#records.keys()] });
-    return freed;
+    run.keepRest(enoughFreed);
+    const left = [...this.#records.keys()];
+    await this.#options.onCollected?.({ startedAtMs, survivors: freed.survivors, left });
+    return run.result(freed);
   }
 
   async #remove(
-    candidates: readonly ImageUse[],
-    { wants, until }: { wants: (image: ImageUse) => boolean; until?: bigint },
-  ): Promise<CollectionResult & { errors: string[] }> {
-    const removed: string[] = [];
+    run: Run,
+    { judge, until }: { judge: (image: ImageUse) => ImageVerdict; until?: bigint },
+  ): Promise<Phase> {
     const survivors: string[] = [];
     const errors: string[] = [];
     let freedBytes = 0n;
-    for (const image of candidates) {
-      if (!wants(image)) {
+    for (const image of run.candidates) {
+      const { removes, reason } = judge(image);
+      if (!removes) {
         survivors.push(image.id);
+        run.kept(image, reason);
         continue;
       }
       try {
         await this.#options.images.removeImage({ image: image.id });
       } catch (error) {
-        errors.push(errorMessage(error));
+        const text = criErrorText(error);
+        errors.push(text);
+        run.failed(image, { fact: 'removal-failed', text: `It cannot be removed: ${text}.` });
         continue;
       }
       this.#records.delete(image.id);
-      removed.push(image.id);
+      run.removed(image, reason);
       freedBytes += BigInt(image.sizeBytes);
       if (until !== undefined && freedBytes >= until) break;
     }
-    return { removed, freedBytes, survivors, errors };
+    return { freedBytes, survivors, errors };
   }
 
   async #usedIds(): Promise<Set<string>> {
@@ -188,4 +198,20 @@ async function diskStatsOf(images: ImageCollectorOptions['images']): Promise<Dis
   if (!filesystem) return { capacityBytes: 0, availableBytes: 0 };
   const { blocks, bavail, bsize } = await statfs(filesystem.fsId.mountpoint);
   return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
+}
+
+function listed({ id, size, pinned, spec }: Image): ListedImage {
+  const { pulledAt, usedAt, inUse } = imageAnnotations;
+  const time = (name: string) => {
+    const ms = Date.parse(spec?.annotations?.[name] ?? '');
+    return Number.isNaN(ms) ? undefined : ms;
+  };
+  return {
+    id,
+    size,
+    pinned,
+    pulledAtMs: time(pulledAt),
+    usedAtMs: time(usedAt),
+    inUse: spec?.annotations?.[inUse] === 'true',
+  };
 }

@@ -24,13 +24,9 @@ export {
 } from './credential-provider-config.ts';
 export type { LogStream } from './cri-log.ts';
 export { EventRecorder, type EventText, type KubeEvent } from './events.ts';
-export {
-  type Collected,
-  type CollectionResult,
-  type DiskStats,
-  ImageCollector,
-  type ImageCollectorOptions,
-} from './image-gc.ts';
+export { type Collected, type DiskStats, ImageCollector, type ImageCollectorOptions } from './image-gc.ts';
+export type { CollectedImage, CollectionResult } from './image-gc-run.ts';
+export { ImageGcSchedule } from './image-gc-schedule.ts';
 export {
   type ImageEvaluation,
   ImageManager,

@@ -87,12 +87,22 @@ export class PullRecords {
     keyOf: (value: T) => string,
   ): Promise<Decoded<T>[]> {
     const found: Decoded<T>[] = [];
-    for (const name of await readdir(folder)) {
+    for (const name of await namesIn(folder)) {
       if (!/^sha256-[0-9a-f]{64}$/.test(name)) continue;
       const decoded = parse((await readText(join(folder, name))) ?? '');
       if (decoded && recordFileName(keyOf(decoded.value)) === name) found.push(decoded);
     }
     return found;
+  }
+}
+
+/** A folder that is not there is empty. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }
 

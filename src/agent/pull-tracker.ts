@@ -58,6 +58,19 @@ export class PullTracker {
     }
   }
 
+  /**
+   * Ends intents that `start` has found no image for, although the runtime may have it under a longer text (`nginx` is
+   * `docker.io/library/nginx:latest` there). Without an image the pull has not ended, and nothing is left of it.
+   * @param find the id of the image that a text of a pod means on the node
+   */
+  async endLeftPulls(find: (image: string) => Promise<string | undefined>): Promise<void> {
+    for (const image of await this.#records.intents()) {
+      const imageRef = await find(image);
+      if (imageRef !== undefined) await this.#addCredentials(image, imageRef, undefined);
+      await this.#records.deleteIntent(image);
+    }
+  }
+
   /** @throws what the file system throws; the pull must not be started then */
   async recordIntent(image: string): Promise<void> {
     await this.#locks.run(intentLock(image), async () => {

@@ -3,6 +3,7 @@ import { styleText } from 'node:util';
 import {
   type ContainerOutput,
   CredentialPlugins,
+  type EventText,
   type ImageDecision,
   type KubeEvent,
   type Pod,
@@ -16,6 +17,7 @@ import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
 import { type Cli, storeOptions } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
+import { kubeletSettings } from './configuration/kubelet.ts';
 import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
 import { chooseRuntime, type Node, openNode, startAgent, whenUnreachableSetting } from './node.ts';
@@ -61,6 +63,7 @@ async function runPods(
   pods: readonly Pod[],
   options: RunOptions,
 ): Promise<number> {
+  const { config } = await kubeletSettings(cli.configuration);
   const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
   for (const { name, reason } of rejected) screen.note(`${name} is not used: ${reason}`);
   // Warnings speak of what pods may ask for, and none of these does.
@@ -72,12 +75,14 @@ async function runPods(
   node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
   const podNode = await startAgent(node, runtime, {
     plugins,
+    config,
     whenUnreachable: whenUnreachableSetting(cli.settings),
     onOutput: (output) => screen.output(output),
     onDecision: (decision) => {
       screen.decision(decision);
       firstStarts.decided(decision);
     },
+    onNodeEvent: (event) => screen.nodeEvent(event),
     onEvent: (event) => {
       screen.event(event);
       if (!options.retry) firstStarts.happened(event);
@@ -176,10 +181,17 @@ class Screen {
     this.#write(target, `${styleText(this.#colorOf(prefix), prefix, { stream: target })} ${line}\n`);
   }
 
-  event({ type, reason, message, object, count }: KubeEvent): void {
+  event({ object, count, ...event }: KubeEvent): void {
     const container = /\{(.*)\}$/.exec(object.fieldPath ?? '')?.[1];
     const subject = container === undefined ? object.name : `${object.name}/${container}`;
-    const times = count > 1 ? ` (${count} times)` : '';
+    this.#event(subject, event, count > 1 ? ` (${count} times)` : '');
+  }
+
+  nodeEvent(event: EventText): void {
+    this.#event('node', event);
+  }
+
+  #event(subject: string, { type, reason, message }: EventText, times = ''): void {
     const line = `${subject}  ${reason}: ${printable(message)}${times}`;
     const { stderr } = this.#cli;
     this.#write(stderr, `${type === 'Warning' ? styleText('yellow', line, { stream: stderr }) : line}\n`);

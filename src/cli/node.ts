@@ -1,14 +1,15 @@
 /** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import {
   Agent,
   type AgentListeners,
   type AgentOptions,
   type CredentialPlugins,
-  type KubeEvent,
+  type EventText,
+  ImageGcSchedule,
   NodeKeyring,
   podCredentials,
 } from '../agent/index.ts';
@@ -18,12 +19,13 @@ import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { parseGoDuration } from '../lib/go-duration.ts';
 import { packageVersion } from '../lib/package-version.ts';
-import type { WhenUnreachable } from '../policy/index.ts';
+import { defaultKubeletConfig, imageGcPolicyOf, type KubeletConfig, type WhenUnreachable } from '../policy/index.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
-import { openStore, type Store, type StoreOptions } from '../store/index.ts';
+import { type NodeEvent, openStore, type Store, type StoreOptions } from '../store/index.ts';
 import { UnpackPool } from '../unpack/index.ts';
 import type { Settings } from './configuration/configuration.ts';
+import { imageCollectorOf } from './image-collection.ts';
 
 const log = debugLog('cli');
 
@@ -31,7 +33,7 @@ export interface NodeOptions {
   /** The directory that is the node. */
   readonly root: string;
   /** `unpacks`: false where containers cannot run; images are kept as they come. */
-  readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers'>;
+  readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers' | 'readOnly'>;
   readonly registry?: RegistryClientOptions;
 }
 
@@ -69,6 +71,8 @@ export interface PodNode {
 
 export interface PodNodeOptions extends AgentListeners, Pick<AgentOptions, 'config' | 'whenUnreachable'> {
   readonly plugins?: CredentialPlugins | undefined;
+  /** About the node itself. */
+  readonly onNodeEvent?: (event: EventText) => void;
 }
 
 /**
@@ -78,7 +82,7 @@ export interface PodNodeOptions extends AgentListeners, Pick<AgentOptions, 'conf
 export async function startAgent(
   node: Node,
   runtime: ContainerRuntime,
-  { plugins, ...options }: PodNodeOptions,
+  { plugins, onNodeEvent, config = defaultKubeletConfig(), ...options }: PodNodeOptions,
 ): Promise<PodNode> {
   const { store, registry, unpack } = node;
   const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
@@ -93,16 +97,19 @@ export async function startAgent(
     recordsDirectory: store.root,
     credentials: podCredentials({ node: nodeKeyring(store.root), plugins }),
     currentDigest: (image, call) => node.images.currentDigest(image, call),
+    config,
     ...options,
     onEvent(event) {
       keepEvent(store, event);
       options.onEvent?.(event);
     },
   });
+  const imageGc = startImageGc(node, { runtime: service, config, agent, onNodeEvent });
   return {
     agent,
     runtime: service,
     async close() {
+      await imageGc.stop();
       await agent.stop();
       await service.close();
       await rm(logRoot, { recursive: true, force: true });
@@ -110,8 +117,36 @@ export async function startAgent(
   };
 }
 
+/** What the kubelet does beside its pods: it looks which images are used, and removes unused ones when the disk is full. */
+function startImageGc(
+  node: Node,
+  {
+    runtime,
+    config,
+    agent,
+    onNodeEvent,
+  }: Pick<PodNodeOptions, 'onNodeEvent'> & { runtime: EngineRuntimeService; config: KubeletConfig; agent: Agent },
+): ImageGcSchedule {
+  const { store } = node;
+  const policy = imageGcPolicyOf(config);
+  const onEvent = (event: EventText) => {
+    const name = hostname();
+    keepEvent(store, { ...event, object: { kind: 'Node', namespace: '', name, uid: name } });
+    onNodeEvent?.(event);
+  };
+  const collector = imageCollectorOf(node, {
+    policy,
+    runtime,
+    onEvent,
+    onCollected: (collected) => agent.imagesCollected(collected),
+  });
+  const schedule = new ImageGcSchedule({ collector, policy, clock: systemClock, onEvent });
+  schedule.start();
+  return schedule;
+}
+
 /** For `lading events`; nothing depends on it. */
-export function keepEvent(store: Store, { type, reason, message, hint, object }: KubeEvent): void {
+export function keepEvent(store: Store, { type, reason, message, hint, object }: NodeEvent): void {
   try {
     store.events.record({ type, reason, message, hint, object });
   } catch (error) {

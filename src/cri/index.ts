@@ -4,5 +4,6 @@
  * runtime. It never decides, stores or runs anything.
  */
 export { CriError, type CriStatus } from './error.ts';
+export { imageAnnotations } from './image-annotations.ts';
 export type * from './messages.ts';
 export type { CallOptions, ImageService, RuntimeService } from './services.ts';

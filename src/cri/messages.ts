@@ -28,10 +28,7 @@ export interface Image {
   /** Numeric user of the image's configuration, when it has one. */
   readonly uid?: { readonly value: number };
   readonly username: string;
-  /**
-   * Annotations: `lading.dev/digest`, the manifest or index that the name in it means, and `lading.dev/checked-at`, when the
-   * registry last said so.
-   */
+  /** With annotations of the runtime, see `imageAnnotations`. */
   readonly spec?: ImageSpec;
   readonly pinned: boolean;
 }

@@ -24,7 +24,8 @@ export interface ContainerRecord {
   readonly runtimeContainer: RuntimeContainer;
   readonly stopSignal: NodeJS.Signals;
   readonly createdAt: bigint;
-  readonly releaseLease: () => void;
+  /** Lets the collector have its images. */
+  readonly release: () => void;
   state: ContainerState;
   startedAt: bigint;
   finishedAt: bigint;

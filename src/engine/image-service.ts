@@ -6,6 +6,7 @@ import {
   type Image,
   type ImageService,
   type ImageSpec,
+  imageAnnotations,
   type PodSandboxConfig,
   type PodSandboxMetadata,
 } from '../cri/index.ts';
@@ -61,7 +62,20 @@ export class EngineImageService implements ImageService {
       const image = await this.imageStatus(filter.image);
       return image ? [image] : [];
     }
-    const images = await Promise.all(this.#deps.store.images.list().map((image) => this.#describe(image)));
+    const { store } = this.#deps;
+    const [leased, uses] = [store.leases.keys('image'), store.imageUses.list()];
+    const images = await Promise.all(
+      store.images.list().map(async (record): Promise<Image | undefined> => {
+        const image = await this.#describe(record);
+        const usedAtMs = uses.get(record.id);
+        const annotations = {
+          [imageAnnotations.pulledAt]: record.createdAt,
+          ...(usedAtMs === undefined ? {} : { [imageAnnotations.usedAt]: new Date(usedAtMs).toISOString() }),
+          ...(leased.has(record.id) ? { [imageAnnotations.inUse]: 'true' } : {}),
+        };
+        return image && { ...image, spec: { image: record.id, annotations } };
+      }),
+    );
     return images.filter((image) => image !== undefined);
   }
 
@@ -71,7 +85,10 @@ export class EngineImageService implements ImageService {
     const described = found && (await this.#describe(found));
     const record = nameRecord(store, image.image);
     if (!described || !record) return described;
-    const annotations = { 'lading.dev/checked-at': record.lastSeen, 'lading.dev/digest': record.target.digest };
+    const annotations = {
+      [imageAnnotations.checkedAt]: record.lastSeen,
+      [imageAnnotations.digest]: record.target.digest,
+    };
     return { ...described, spec: { image: image.image, annotations } };
   }
 

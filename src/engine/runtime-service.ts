@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import * as cri from '../cri/index.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
-import { parseImageConfig } from '../oci/index.ts';
+import { type Digest, parseImageConfig } from '../oci/index.ts';
 import type { PullDependencies } from '../pull/index.ts';
 import {
   type ContainerRuntime,
@@ -133,7 +133,8 @@ export class EngineRuntimeService implements cri.RuntimeService {
     }
     const id = newId();
     const directory = join(store.root, 'containers', id);
-    const lease = store.leases.acquire({ images: [image.id, ...mountedImages(this.#deps, config.mounts)] });
+    const usedImages = [image.id, ...mountedImages(this.#deps, config.mounts)];
+    const lease = store.leases.acquire({ images: usedImages });
     try {
       await mkdir(directory, { recursive: true });
       await writeOwner(directory);
@@ -153,7 +154,10 @@ export class EngineRuntimeService implements cri.RuntimeService {
         logPath,
         stopSignal: stopSignal(imageConfig.config.StopSignal),
         createdAt: nowNanoseconds(),
-        releaseLease: () => lease.release(),
+        release: () => {
+          this.#noteUse(usedImages);
+          lease.release();
+        },
         runtimeContainer: {
           id,
           bundleDir: directory,
@@ -180,6 +184,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
       lease.release();
       throw asCriError(error);
     }
+    this.#noteUse(usedImages);
     this.#emit(id, 'CONTAINER_CREATED_EVENT');
     return { containerId: id };
   }
@@ -232,7 +237,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
     await this.stopContainer(containerId, 0);
     await container.ended;
     await removeRootfs(container.directory);
-    container.releaseLease();
+    container.release();
     this.#containers.delete(containerId);
     this.#emit(containerId, 'CONTAINER_DELETED_EVENT');
   }
@@ -297,6 +302,15 @@ export class EngineRuntimeService implements cri.RuntimeService {
       if (name !== undefined) starts.record(name, imageId, { namespace, pod, container: config.metadata.name });
     } catch (error) {
       log('cannot note the start of %s: %s', config.metadata.name, errorMessage(error));
+    }
+  }
+
+  /** For the collection of unused images, which no container depends on. */
+  #noteUse(images: readonly Digest[]): void {
+    try {
+      this.#deps.store.imageUses.note(images);
+    } catch (error) {
+      log('cannot note the use of an image: %s', errorMessage(error));
     }
   }
 

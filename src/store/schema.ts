@@ -88,4 +88,10 @@ export const migrations: readonly string[] = [
   CREATE INDEX similar_events ON events (similar_to);
   CREATE INDEX events_by_time ON events (last_ms);
   `,
+  `
+  CREATE TABLE image_uses (
+    image_id TEXT PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+    last_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

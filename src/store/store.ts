@@ -12,6 +12,7 @@ import { Events } from './events.ts';
 import { FixUps } from './fix-ups.ts';
 import { lockFolder } from './folder-lock.ts';
 import { collectGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
+import { ImageUses } from './image-uses.ts';
 import { type ImageLayer, Images } from './images.ts';
 import { Layers } from './layers.ts';
 import { writeLayout } from './layout.ts';
@@ -46,6 +47,7 @@ export class Store implements StoreParts {
   readonly layers: Layers;
   readonly fixUps: FixUps;
   readonly leases: Leases;
+  readonly imageUses: ImageUses;
   readonly starts: Starts;
   readonly events: Events;
   readonly database: Database;
@@ -70,6 +72,7 @@ export class Store implements StoreParts {
     this.layers = new Layers(root, { database, trash: this.trash, now });
     this.fixUps = new FixUps(root, { database, trash: this.trash, now });
     this.leases = new Leases(database, { images: this.images, now });
+    this.imageUses = new ImageUses(database, { now });
     this.starts = new Starts(database, { now });
     this.events = new Events(database, { now });
     this.#overlay = new OverlayMemory(this);

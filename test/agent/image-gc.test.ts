@@ -54,3 +54,71 @@ test('thresholds that the kubelet refuses are refused', () => {
     expect.objectContaining({ code: 'ERR_LADING_KUBELET_CONFIG' }),
   );
 });
+
+test('what the runtime remembers of an image counts: since when it is there, when it was used, who else has it', async () => {
+  const ago = (ms: number) => new Date(clock.now() - ms).toISOString();
+  const hour = 3_600_000;
+  const image = (id: string, annotations: Record<string, string>) => ({
+    ...{ id, size: 1, pinned: false, username: '', repoTags: [`r.example/${id}:1`], repoDigests: [] },
+    spec: { image: id, annotations },
+  });
+  const listed = [
+    image('never', { 'lading.dev/pulled-at': ago(25 * hour) }),
+    image('new', { 'lading.dev/pulled-at': ago(23 * hour) }),
+    image('old', { 'lading.dev/pulled-at': ago(48 * hour), 'lading.dev/used-at': ago(25 * hour) }),
+    image('lately', { 'lading.dev/pulled-at': ago(48 * hour), 'lading.dev/used-at': ago(hour) }),
+    image('elsewhere', { 'lading.dev/pulled-at': ago(48 * hour), 'lading.dev/in-use': 'true' }),
+    image('unknown', {}),
+  ];
+  const removed: string[] = [];
+  const collector = new ImageCollector({
+    images: {
+      listImages: async () => listed.filter(({ id }) => !removed.includes(id)),
+      removeImage: async (spec) => void removed.push(spec.image),
+      imageFsInfo: () => cri.imageFsInfo(),
+    },
+    runtime: cri,
+    clock,
+    policy: { ...defaultImageGcPolicy, maxAgeMs: 24 * hour },
+    diskStats: async () => ({ capacityBytes: 100, availableBytes: 50 }),
+  });
+  const collected = await collector.collect();
+  expect(removed).toEqual(['never', 'old']);
+  expect(collected.usagePercent).toBe(50);
+  expect(collected.images.map(({ id, outcome, reason }) => [id, outcome, reason.fact])).toEqual([
+    ['never', 'removed', 'too-old'],
+    ['new', 'kept', 'not-full'],
+    ['unknown', 'kept', 'not-full'],
+    ['old', 'removed', 'too-old'],
+    ['lately', 'kept', 'not-full'],
+    ['elsewhere', 'kept', 'in-use'],
+  ]);
+  expect(collected.images[0]).toMatchObject({
+    names: ['r.example/never:1'],
+    reason: { text: 'No container has had it, and imageMaximumGCAge is 24h0m0s.' },
+  });
+});
+
+test('of each image it is said why it went or stayed when space is needed', async () => {
+  cri.node.set('young', { id: 'young', size: 1 });
+  const collector = new ImageCollector({
+    images: cri,
+    runtime: cri,
+    clock,
+    policy: { ...defaultImageGcPolicy, minAgeMs: 60_000 },
+    diskStats: async () => ({ capacityBytes: 100, availableBytes: 10 }),
+  });
+  const [before] = (await collector.collect()).images;
+  expect(before).toMatchObject({
+    outcome: 'kept',
+    reason: { text: 'It is on the node for 0s, and imageMinimumGCAge is 1m0s.' },
+  });
+  await clock.advance(60_000);
+  cri.node.set('other', { id: 'other', size: 10 });
+  const { images, error } = await collector.collect();
+  expect(images.map(({ id, outcome, reason }) => [id, outcome, reason.text])).toEqual([
+    ['young', 'removed', 'Space is needed, and no container has had it.'],
+    ['other', 'kept', 'It is on the node for 0s, and imageMinimumGCAge is 1m0s.'],
+  ]);
+  expect(error).toContain('Insufficient free disk space');
+});

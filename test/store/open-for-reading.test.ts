@@ -54,7 +54,9 @@ test('what an older version of the program has written is read as it is', async 
   store.close();
   const file = path.join(root, 'lading.db');
   const older = new DatabaseSync(file);
-  older.exec('DROP TABLE events; DROP TABLE starts; ALTER TABLE names DROP COLUMN pulled_by; PRAGMA user_version = 1');
+  older.exec(
+    'DROP TABLE image_uses; DROP TABLE events; DROP TABLE starts; ALTER TABLE names DROP COLUMN pulled_by; PRAGMA user_version = 1',
+  );
   older.close();
   const reader = await openReader(root);
   expect(reader.names.history('r/app:1')).toHaveLength(1);

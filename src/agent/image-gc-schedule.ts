@@ -1,0 +1,74 @@
+import type { Clock } from '../lib/clock.ts';
+import { debugLog } from '../lib/debug.ts';
+import { type ImageGcPolicy, imageGcIsOff } from '../policy/index.ts';
+import { criErrorText } from './cri-error-text.ts';
+import type { EventText } from './events.ts';
+import type { ImageCollector } from './image-gc.ts';
+
+/** The kubelet's: detection and collection at its start, and then after this time. */
+const periodMs = 300_000;
+
+const log = debugLog('agent');
+
+/**
+ * Collects images at the start and every five minutes. A failure is told of when the one before has failed as well: the
+ * event `ImageGCFailed` is about the node.
+ * @see pull-policy.md 10
+ */
+export class ImageGcSchedule {
+  readonly #collector: Pick<ImageCollector, 'detect' | 'collect'>;
+  readonly #isOff: boolean;
+  readonly #clock: Clock;
+  readonly #onEvent: (event: EventText) => void;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly collector: Pick<ImageCollector, 'detect' | 'collect'>;
+    readonly policy: ImageGcPolicy;
+    readonly clock: Clock;
+    readonly onEvent: (event: EventText) => void;
+  }) {
+    this.#collector = options.collector;
+    this.#isOff = imageGcIsOff(options.policy);
+    this.#clock = options.clock;
+    this.#onEvent = options.onEvent;
+  }
+
+  /** From now on; calling it again is harmless. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** A collection that is running ends first. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let failedBefore = false;
+    while (!signal.aborted) {
+      const error = await this.#once();
+      if (error === undefined) failedBefore = false;
+      else {
+        log('image collection has failed: %s', error);
+        if (failedBefore) this.#onEvent({ type: 'Warning', reason: 'ImageGCFailed', message: error });
+        failedBefore = true;
+      }
+      await this.#clock.sleep(periodMs, signal).catch(() => {});
+    }
+  }
+
+  /** @returns the kubelet's text when it failed */
+  async #once(): Promise<string | undefined> {
+    try {
+      if (this.#isOff) await this.#collector.detect();
+      else return (await this.#collector.collect()).error;
+    } catch (error) {
+      return criErrorText(error);
+    }
+    return undefined;
+  }
+}
