@@ -4,6 +4,7 @@
  * registry that it was found for, and that no secret appears in an error, a record or a log. It never writes to the
  * disk, never decides whether to pull, and never speaks plain http to another machine's registry.
  */
+export type { Clock } from '../lib/clock.ts';
 export type { BlobDownload, DownloadOptions } from './blob-download.ts';
 export type { ReadBlobOptions } from './blob-fetcher.ts';
 export type { BlobLimits } from './blob-slots.ts';
