@@ -97,12 +97,13 @@ function regularContainerActions({ restartPolicy, containers }: PodFacts): {
 }
 
 /** A new sandbox starts all containers, except those that are done under OnFailure; pods under Never run only once. */
-function withoutSandbox({ restartPolicy, sandbox, initContainers, containers }: PodFacts): PodActions {
+function withoutSandbox(pod: PodFacts): PodActions {
+  const { restartPolicy, sandbox, initContainers, containers, ephemeralContainers = [] } = pod;
   const attempt = sandbox ? sandbox.attempt + 1 : 0;
   const actions = { killPod: true, attempt, ephemeralContainersToStart: [], containersToKill: [] };
   const nothing = { ...actions, createSandbox: false, initContainersToStart: [], containersToStart: [] };
   const mayRestart = containers.some(({ restartPolicy: own }) => (own ?? restartPolicy) !== 'Never');
-  const hasRun = [...initContainers, ...containers].some(({ newest }) => newest);
+  const hasRun = [...initContainers, ...containers, ...ephemeralContainers].some(({ newest }) => newest);
   if (!mayRestart && sandbox && hasRun) return nothing;
   const containersToStart = indexesOf(containers, (container) => {
     const succeeded = container.newest?.state === 'exited' && container.newest.exitCode === 0;

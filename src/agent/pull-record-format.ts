@@ -37,22 +37,20 @@ export interface Decoded<T> {
 /** @returns the requested image; undefined for anything that is not exactly an intent */
 export function parseIntent(text: string): Decoded<string> | undefined {
   const object = objectOf(text, 'ImagePullIntent', ['image']);
-  if (!object || typeof object.image !== 'string') return undefined;
-  return { value: object.image, outdated: object.apiVersion !== currentVersion };
+  const image = object && textOf(object.image);
+  return image === undefined ? undefined : { value: image, outdated: object?.apiVersion !== currentVersion };
 }
 
 /** @returns undefined for anything that is not exactly a pulled record */
 export function parseRecord(text: string): Decoded<PulledRecord> | undefined {
   const object = objectOf(text, 'ImagePulledRecord', ['lastUpdatedTime', 'imageRef', 'credentialMapping']);
-  if (!object || typeof object.imageRef !== 'string') return undefined;
+  if (!object) return undefined;
+  const imageRef = textOf(object.imageRef);
   const lastUpdatedMs = timeOf(object.lastUpdatedTime);
-  const mapping = object.credentialMapping ?? {};
-  if (lastUpdatedMs === undefined || !isObject(mapping)) return undefined;
-  const entries = Object.entries(mapping);
-  if (!entries.every(([, credentials]) => isCredentials(credentials))) return undefined;
-  const credentialMapping = Object.fromEntries(entries) as Record<string, ImagePullCredentials>;
+  const mapping = mapOf(object.credentialMapping, credentialsOf);
+  if (imageRef === undefined || lastUpdatedMs === undefined || !mapping) return undefined;
   return {
-    value: { imageRef: object.imageRef, lastUpdatedMs, credentialMapping },
+    value: { imageRef, lastUpdatedMs, credentialMapping: mapping },
     outdated: object.apiVersion !== currentVersion,
   };
 }
@@ -78,21 +76,53 @@ function timeOf(value: unknown): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-function isCredentials(value: unknown): value is ImagePullCredentials {
-  if (!isObject(value)) return false;
-  const { kubernetesSecrets = [], kubernetesServiceAccounts = [], nodePodsAccessible = false } = value;
-  return (
-    hasOnly(value, ['kubernetesSecrets', 'kubernetesServiceAccounts', 'nodePodsAccessible']) &&
-    isListOf(kubernetesSecrets, ['uid', 'namespace', 'name', 'credentialHash']) &&
-    isListOf(kubernetesServiceAccounts, ['uid', 'namespace', 'name']) &&
-    typeof nodePodsAccessible === 'boolean'
-  );
+function credentialsOf(value: unknown): ImagePullCredentials | undefined {
+  const members = membersOf(value, ['kubernetesSecrets', 'kubernetesServiceAccounts', 'nodePodsAccessible']);
+  if (!members) return undefined;
+  const kubernetesSecrets = listOf(members.kubernetesSecrets, ['uid', 'namespace', 'name', 'credentialHash']);
+  const kubernetesServiceAccounts = listOf(members.kubernetesServiceAccounts, ['uid', 'namespace', 'name']);
+  const nodePodsAccessible = members.nodePodsAccessible ?? false;
+  if (!kubernetesSecrets || !kubernetesServiceAccounts || typeof nodePodsAccessible !== 'boolean') return undefined;
+  return {
+    ...(kubernetesSecrets.length > 0 && { kubernetesSecrets }),
+    ...(kubernetesServiceAccounts.length > 0 && { kubernetesServiceAccounts }),
+    ...(nodePodsAccessible && { nodePodsAccessible }),
+  };
 }
 
-function isListOf(value: unknown, members: readonly string[]): boolean {
-  const isItem = (item: unknown) =>
-    isObject(item) && hasOnly(item, members) && members.every((member) => typeof item[member] === 'string');
-  return Array.isArray(value) && value.every(isItem);
+/** Objects of texts. As in Go what is missing is empty. */
+function listOf<Name extends string>(
+  value: unknown,
+  names: readonly Name[],
+): Readonly<Record<Name, string>>[] | undefined {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return undefined;
+  const items = value.map((item) => {
+    const members = membersOf(item, names);
+    return members && mapOf(Object.fromEntries(names.map((name) => [name, members[name]])), textOf);
+  });
+  return items.every((item) => item !== undefined) ? (items as Record<Name, string>[]) : undefined;
+}
+
+function mapOf<T>(value: unknown, decode: (value: unknown) => T | undefined): Record<string, T> | undefined {
+  const entries: [string, T][] = [];
+  for (const [name, item] of Object.entries(membersOf(value) ?? {})) {
+    const decoded = decode(item);
+    if (decoded === undefined) return undefined;
+    entries.push([name, decoded]);
+  }
+  return membersOf(value) && Object.fromEntries(entries);
+}
+
+function textOf(value: unknown): string | undefined {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** @param names all that there may be; by default any */
+function membersOf(value: unknown, names?: readonly string[]): JsonObject | undefined {
+  if (value === undefined || value === null) return {};
+  return isObject(value) && (!names || hasOnly(value, names)) ? value : undefined;
 }
 
 function isObject(value: unknown): value is JsonObject {

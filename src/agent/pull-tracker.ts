@@ -97,6 +97,7 @@ export class PullTracker {
 
   /**
    * Whether an image that the node has must be pulled all the same for this pod.
+   * @param imageRef id of the image that the node has; empty when it has none
    * @param podCredentials asked at most once, and only when the answer depends on them; what it throws is thrown
    */
   async mustAttemptPull(
@@ -104,6 +105,7 @@ export class PullTracker {
     imageRef: string,
     podCredentials: () => TrackedPodCredentials | Promise<TrackedPodCredentials>,
   ): Promise<MustPullAnswer> {
+    if (imageRef === '') return { mustPull: true };
     const { record, hasIntent } = await this.#recordAndIntent(image, imageRef);
     const answer = await mustAttemptPull({ image, record, hasIntent, policy: this.#policy, podCredentials });
     if (answer.learn) {

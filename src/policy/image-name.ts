@@ -43,6 +43,15 @@ export function recordKey(image: string): string {
   return orInvalidImageName(image, trimReference);
 }
 
+/** The same; undefined for what cannot be read. */
+export function tryRecordKey(image: string): string | undefined {
+  try {
+    return recordKey(image);
+  } catch {
+    return undefined;
+  }
+}
+
 function orInvalidImageName<T>(image: string, parse: (image: string) => T): T {
   try {
     return parse(image);

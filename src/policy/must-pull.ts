@@ -1,4 +1,4 @@
-import { recordKey } from './image-name.ts';
+import { tryRecordKey } from './image-name.ts';
 import {
   type ImagePullSecret,
   type ImagePullServiceAccount,
@@ -13,7 +13,8 @@ export type MustPullResult = 'credentialPolicyAllowed' | 'credentialRecordFound'
 
 export interface MustPullAnswer {
   readonly mustPull: boolean;
-  readonly result: MustPullResult;
+  /** Undefined when there was no image to ask about, which is not counted. */
+  readonly result?: MustPullResult;
   /** A secret that the record should learn, so that it is recognised at once the next time. */
   readonly learn?: ImagePullSecret;
 }
@@ -50,7 +51,10 @@ export async function mustAttemptPull(facts: MustPullFacts): Promise<MustPullAns
   if (!policy(image, { pulledByKubelet: record !== undefined || facts.hasIntent })) {
     return { mustPull: false, result: 'credentialPolicyAllowed' };
   }
-  const recorded = record?.credentialMapping[recordKey(image)];
+  if (!record) return mustAuthenticate;
+  const key = tryRecordKey(image);
+  if (key === undefined) return { mustPull: true, result: 'error' };
+  const recorded = record.credentialMapping[key];
   if (!recorded) return mustAuthenticate;
   if (recorded.nodePodsAccessible) return recordFound;
   if (isEmpty(recorded)) return mustAuthenticate;

@@ -1,6 +1,6 @@
 import { LadingError } from '../lib/errors.ts';
 import { goQuote } from './go-text.ts';
-import { recordKey } from './image-name.ts';
+import { tryRecordKey } from './image-name.ts';
 
 /** The kubelet's `imagePullCredentialsVerificationPolicy`, its default first. */
 export const verificationPolicies = [
@@ -47,7 +47,7 @@ function unlessListed(allowlist: readonly string[]): VerificationPolicy {
   const names = new Set(allowlist.filter((pattern) => !pattern.endsWith('/*')));
   const prefixes = allowlist.filter((pattern) => pattern.endsWith('/*')).map((pattern) => pattern.slice(0, -1));
   return (image) => {
-    const key = recordKeyOrUndefined(image);
+    const key = tryRecordKey(image);
     return key === undefined || !(names.has(key) || prefixes.some((prefix) => key.startsWith(prefix)));
   };
 }
@@ -62,17 +62,9 @@ export function allowlistPatternError(pattern: string): string | undefined {
     return `not a valid wildcard pattern, only patterns ending with '/*' are allowed: ${pattern}`;
   }
   if (isPrefix) return literal === '/' ? 'at least registry hostname is required' : undefined;
-  const name = recordKeyOrUndefined(literal);
+  const name = tryRecordKey(literal);
   if (name === undefined) return `failed to parse as an image name: ${goQuote(pattern)}`;
   return name === literal ? undefined : `neither tag nor digest is accepted in an image reference: ${pattern}`;
-}
-
-function recordKeyOrUndefined(image: string): string | undefined {
-  try {
-    return recordKey(image);
-  } catch {
-    return undefined;
-  }
 }
 
 function configError(message: string, details: { hint: string }): LadingError {

@@ -83,3 +83,51 @@ test('records of images that are gone are pruned, but not those written since th
   await tracker.prune(['sha256:b'], writtenMs);
   expect((await records.records()).map(({ imageRef }) => imageRef)).toEqual(['sha256:b']);
 });
+
+test('an intent that the runtime knows under a longer text does not stay for ever', async () => {
+  for (const text of ['app', 'gone']) await records.writeIntent(text);
+  await tracker.start([{ id: 'sha256:1', repoTags: ['docker.io/library/app:latest'], repoDigests: [] }]);
+  expect(await records.intents()).toEqual(['app', 'gone']);
+  await tracker.endLeftPulls(async (text) => (text === 'app' ? 'sha256:1' : undefined));
+  expect(await records.intents()).toEqual([]);
+  expect(await records.records()).toMatchObject([{ imageRef: 'sha256:1', credentialMapping: {} }]);
+  expect(await tracker.mustAttemptPull('app', 'sha256:1', () => withSecrets(secret))).toMatchObject({ mustPull: true });
+});
+
+test('without an image there is nothing to verify, so it must be pulled', async () => {
+  expect(await tracker.mustAttemptPull(image, '', () => withSecrets())).toEqual({ mustPull: true });
+});
+
+describe('a file of another hand', () => {
+  const write = async (record: object) => {
+    const imageRef = 'sha256:1';
+    await records.writeRecord({ imageRef, lastUpdatedMs: 0, credentialMapping: {} });
+    const folder = join(directory, 'image_manager', 'pulled');
+    const [name] = await readdir(folder);
+    const common = { kind: 'ImagePulledRecord', apiVersion: 'kubelet.config.k8s.io/v1beta1', imageRef };
+    await writeFile(join(folder, name!), JSON.stringify({ ...common, ...record }));
+    return records.record(imageRef);
+  };
+
+  test('may leave out what is empty', async () => {
+    const mapping = { app: { kubernetesSecrets: [{ name: 'pull' }], kubernetesServiceAccounts: null }, other: null };
+    expect(await write({ credentialMapping: mapping })).toMatchObject({
+      lastUpdatedMs: 0,
+      credentialMapping: {
+        app: { kubernetesSecrets: [{ uid: '', namespace: '', name: 'pull', credentialHash: '' }] },
+        other: {},
+      },
+    });
+  });
+
+  test('is unreadable with a member that is unknown, or of another type', async () => {
+    for (const mapping of [
+      { app: { secrets: [] } },
+      { app: { kubernetesSecrets: [{ name: 1 }] } },
+      { app: 'all' },
+      [],
+    ]) {
+      expect(await write({ credentialMapping: mapping }), JSON.stringify(mapping)).toBe('unreadable');
+    }
+  });
+});
