@@ -10,6 +10,7 @@ export interface PodStatus {
   /** One per container, in the order of the pod. */
   readonly initContainerStatuses: readonly PodContainerStatus[];
   readonly containerStatuses: readonly PodContainerStatus[];
+  readonly ephemeralContainerStatuses: readonly PodContainerStatus[];
 }
 
 /** The fields of the Kubernetes API, with times in milliseconds since the epoch. */
@@ -59,13 +60,17 @@ export function podStatus(
   const initWillStart = init.map((record) => !deleting && initStarts(record, restartPolicy));
   const containerStatuses = statusesOf(containers, willStart);
   const initContainerStatuses = statusesOf(init, initWillStart);
+  const ephemeral = records.filter(({ kind }) => kind === 'ephemeralContainers');
+  const ephemeralContainerStatuses = ephemeral.map((record) =>
+    containerStatus(record, { willStart: !deleting && record.instances.length === 0, unstarted: 'ContainerCreating' }),
+  );
   const initialization = initializationOf(init, initWillStart);
   const restarts = willStart.includes(true);
   const phase =
     initialization === 'failed'
       ? 'Failed'
       : phaseOf(containerStatuses, { restarts, deleting, initializing: initialization === 'pending' });
-  return { phase, initContainerStatuses, containerStatuses };
+  return { phase, initContainerStatuses, containerStatuses, ephemeralContainerStatuses };
 }
 
 /** Whether an init container is started again: not when it has succeeded, unless it is a sidecar. */

@@ -73,6 +73,7 @@ export class PodSync {
     this.records = [
       ...pod.spec.initContainers.map((container) => newRecord('initContainers', container)),
       ...pod.spec.containers.map((container) => newRecord('containers', container)),
+      ...pod.spec.ephemeralContainers.map((container) => newRecord('ephemeralContainers', container)),
     ];
   }
 
@@ -86,6 +87,7 @@ export class PodSync {
         sandbox: await this.#sandboxFacts(),
         initContainers: this.#recordsOf('initContainers').map(containerFacts),
         containers: this.#recordsOf('containers').map(containerFacts),
+        ephemeralContainers: this.#recordsOf('ephemeralContainers').map(containerFacts),
       });
     } catch (error) {
       this.#event({
@@ -99,8 +101,12 @@ export class PodSync {
     if (!prepared) return { done: false, failed: true, retryAtMs: undefined };
     this.#tellOfMissingSecrets();
     const { initContainersToStart, containersToStart } = actions;
-    if (actions.createSandbox || !actions.killPod) await this.#pullImageVolumes(signal);
+    const stays = actions.createSandbox || !actions.killPod;
+    if (stays) await this.#pullImageVolumes(signal);
+    const ephemeralContainersToStart = stays ? actions.ephemeralContainersToStart : [];
+    const ephemeral = await this.#startAll('ephemeralContainers', ephemeralContainersToStart, signal);
     const outcome = await this.#startAll('initContainers', initContainersToStart, signal);
+    outcome.failed ||= ephemeral.failed;
     if (!outcome.stopped) {
       const { failed, retryAtMs } = await this.#startAll('containers', containersToStart, signal);
       outcome.failed ||= failed;
@@ -109,7 +115,9 @@ export class PodSync {
     await this.#prune();
     const isIdle = initContainersToStart.length + containersToStart.length === 0;
     const { failed, retryAtMs, startedSidecar } = outcome;
-    return { done: isIdle && actions.killPod, failed, retryAtMs, again: startedSidecar };
+    // Into a new sandbox ephemeral containers come with the next sync, which in the kubelet the others' start brings about.
+    const again = startedSidecar || (actions.createSandbox && this.#recordsOf('ephemeralContainers').length > 0);
+    return { done: isIdle && actions.killPod, failed, retryAtMs, again };
   }
 
   /** Asks the runtime what became of the pod's containers, and reads the logs of those that have ended. */

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { hostname as nodeHostname } from 'node:os';
 import type { V1Container } from '@kubernetes/client-node/dist/gen/models/V1Container.js';
 import type { V1EnvVar } from '@kubernetes/client-node/dist/gen/models/V1EnvVar.js';
+import type { V1EphemeralContainer } from '@kubernetes/client-node/dist/gen/models/V1EphemeralContainer.js';
 import type { V1ObjectMeta } from '@kubernetes/client-node/dist/gen/models/V1ObjectMeta.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
 import type { V1Volume } from '@kubernetes/client-node/dist/gen/models/V1Volume.js';
 import type { KeyValue } from '../cri/messages.ts';
 import { defaultPullPolicy, type PullPolicy, type RestartPolicy, type RestartRule } from '../policy/index.ts';
 import { containerSecurity } from './container-security.ts';
-import type { ImageMount, ImageVolume, Pod, PodContainer } from './pod.ts';
+import type { ContainerKind, ImageMount, ImageVolume, Pod, PodContainer } from './pod.ts';
 import type { StrictDecoder } from './strict-decode.ts';
 
 /** Labels and annotations of the pod and its validated spec. */
@@ -33,8 +34,8 @@ export function buildPod(
     annotations: metadata.annotations ?? {},
   };
   const fieldValue = fieldReader(pod, spec);
-  const containers = (list: 'containers' | 'initContainers'): PodContainer[] =>
-    (spec[list] ?? []).map((container, index) => {
+  const containers = (list: ContainerKind): PodContainer[] =>
+    (spec[list] ?? []).map((container: V1Container | V1EphemeralContainer, index) => {
       const env = (container.env ?? []).map((variable, at) =>
         resolveVariable(decoder, variable, `${path}.${list}[${index}].env[${at}]`, fieldValue),
       );
@@ -53,6 +54,7 @@ export function buildPod(
       },
       initContainers: containers('initContainers'),
       containers: containers('containers'),
+      ephemeralContainers: containers('ephemeralContainers'),
       imageVolumes: (spec.volumes ?? []).flatMap(imageVolume),
     },
     imagePullSecrets: (spec.imagePullSecrets ?? []).flatMap(({ name }) => name || []),
@@ -61,7 +63,7 @@ export function buildPod(
 }
 
 function buildContainer(
-  container: V1Container,
+  container: V1Container | V1EphemeralContainer,
   env: readonly KeyValue[],
   spec: V1PodSpec,
   imageMounts: readonly ImageMount[],
@@ -96,7 +98,12 @@ function imageVolume({ name, image }: V1Volume): ImageVolume[] {
 /** The token of the API server, mounted into every pod that was exported from a cluster; there is no API to use it with. */
 const tokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-function imageMounts(decoder: StrictDecoder, container: V1Container, spec: V1PodSpec, path: string): ImageMount[] {
+function imageMounts(
+  decoder: StrictDecoder,
+  container: Pick<V1Container, 'volumeMounts'>,
+  spec: V1PodSpec,
+  path: string,
+): ImageMount[] {
   return (container.volumeMounts ?? []).flatMap(({ name, mountPath, subPath = '' }, index) => {
     const volume = (spec.volumes ?? []).find((candidate) => candidate.name === name);
     if (volume?.image) return [{ volume: name, mountPath, subPath }];

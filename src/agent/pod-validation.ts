@@ -1,5 +1,6 @@
 import type { V1Container } from '@kubernetes/client-node/dist/gen/models/V1Container.js';
 import type { V1EnvVar } from '@kubernetes/client-node/dist/gen/models/V1EnvVar.js';
+import type { V1EphemeralContainer } from '@kubernetes/client-node/dist/gen/models/V1EphemeralContainer.js';
 import type { V1PodSpec } from '@kubernetes/client-node/dist/gen/models/V1PodSpec.js';
 import { validateContainerImage, validateImageVolume, validatePullPolicy } from '../policy/index.ts';
 import type { StrictDecoder } from './strict-decode.ts';
@@ -68,10 +69,11 @@ export function validatePodSpec(
     }
   });
   const names = new Set<string>();
-  for (const list of ['initContainers', 'containers'] as const) {
-    (spec[list] ?? []).forEach((container, index) => {
+  for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
+    (spec[list] ?? []).forEach((container: V1Container | V1EphemeralContainer, index) => {
       const containerPath = `${joinPath(path, list)}[${index}]`;
       validateContainer(decoder, container, containerPath);
+      if (list === 'ephemeralContainers') validateEphemeral(decoder, container, { path: containerPath, spec });
       if (container.name && names.has(container.name))
         decoder.report(`${containerPath}.name`, `Duplicate value: "${container.name}"`);
       names.add(container.name);
@@ -79,7 +81,32 @@ export function validatePodSpec(
   }
 }
 
-function validateContainer(decoder: StrictDecoder, container: V1Container, path: string): void {
+/** Of a container that is there for debugging, what makes no sense. */
+const notEphemeral = [
+  ...['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe', 'ports'],
+  ...['resizePolicy', 'resources', 'restartPolicy', 'restartPolicyRules'],
+] as const;
+
+function validateEphemeral(
+  decoder: StrictDecoder,
+  container: V1EphemeralContainer,
+  { path, spec }: { path: string; spec: V1PodSpec },
+): void {
+  const forbidden = 'Forbidden: cannot be set for an Ephemeral Container';
+  for (const field of notEphemeral) {
+    // What is empty comes from an export.
+    if (Object.keys(container[field] ?? {}).length > 0) decoder.report(`${path}.${field}`, forbidden);
+  }
+  (container.volumeMounts ?? []).forEach(({ subPath }, index) => {
+    if (subPath) decoder.report(`${path}.volumeMounts[${index}].subPath`, forbidden);
+  });
+  const { targetContainerName: target } = container;
+  const others = [...(spec.containers ?? []), ...(spec.initContainers ?? [])];
+  if (target && !others.some(({ name }) => name === target))
+    decoder.report(`${path}.targetContainerName`, `Not found: ${JSON.stringify(target)}`);
+}
+
+function validateContainer(decoder: StrictDecoder, container: V1Container | V1EphemeralContainer, path: string): void {
   if (!container.name) decoder.report(`${path}.name`, 'Required value');
   else {
     const error = dnsLabelError(container.name);

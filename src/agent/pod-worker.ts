@@ -87,8 +87,10 @@ export class PodWorker {
         hint: `Its containers are ${names}.`,
       });
     }
-    if ((record.container.restartPolicy ?? spec.restartPolicy) === 'Never') {
-      throw new LadingError('ERR_LADING_RESTART_NEVER', `container ${name} has the restart policy Never`, {
+    const isEphemeral = record.kind === 'ephemeralContainers';
+    if (isEphemeral || (record.container.restartPolicy ?? spec.restartPolicy) === 'Never') {
+      const why = isEphemeral ? 'is ephemeral' : 'has the restart policy Never';
+      throw new LadingError('ERR_LADING_RESTART_NEVER', `container ${name} ${why}`, {
         hint: 'Run the pod again instead: it is a new pod then.',
       });
     }

@@ -31,6 +31,8 @@ export interface PodSpec {
   /** In the order in which they run; those with the restart policy `Always`, sidecars, go on beside the others. */
   readonly initContainers: readonly PodContainer[];
   readonly containers: readonly PodContainer[];
+  /** For debugging: each is started once, whatever the others do, and never again. */
+  readonly ephemeralContainers: readonly PodContainer[];
   /** Volumes that are images, in the order of the pod. */
   readonly imageVolumes: readonly ImageVolume[];
 }
@@ -52,7 +54,7 @@ export interface ImageMount {
 }
 
 /** The list of a pod's specification that a container stands in. */
-export type ContainerKind = 'initContainers' | 'containers';
+export type ContainerKind = 'initContainers' | 'containers' | 'ephemeralContainers';
 
 export interface PodContainer {
   readonly name: string;

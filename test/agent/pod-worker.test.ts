@@ -84,6 +84,7 @@ describe('start', () => {
     expect(worker.status()).toEqual({
       phase: 'Pending',
       initContainerStatuses: [],
+      ephemeralContainerStatuses: [],
       containerStatuses: [
         {
           name: 'app',

@@ -59,6 +59,24 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
       expect(order).toEqual(order.toSorted((a, b) => a - b));
     });
 
+    test('an ephemeral container runs once, by its own pull policy, and keeps no pod alive', async () => {
+      const ephemeralContainers = [
+        shell('debug', app.name, 'echo debugging; exit 3', { imagePullPolicy: 'Always', targetContainerName: 'main' }),
+        shell('absent', `${registry.address}/absent:1`, 'true', { imagePullPolicy: 'Never' }),
+      ];
+      const main = shell('main', app.name, 'echo running; sleep 0.3');
+      const text = manifestText(pod('web', [main], { ephemeralContainers, restartPolicy: 'OnFailure' }));
+      const { exitCode, stdout, stderr } = await runLading(
+        ['--root', root, 'run', '--runtime', runtime, '--retry', '-'],
+        { stdin: text },
+      );
+      expect([exitCode, stdout.trim().split('\n').toSorted()], stderr).toEqual([
+        0,
+        ['[web/debug] debugging', '[web/main] running'],
+      ]);
+      expect(stderr).toContain('web/absent  ErrImageNeverPull');
+    });
+
     test('an init container that fails under Never ends the pod with its exit code', async () => {
       const initContainers = [shell('setup', app.name, 'exit 9')];
       const { exitCode, stdout } = await run(pod('web', [shell('main', app.name, 'echo running')], { initContainers }));

@@ -74,7 +74,7 @@ async function subjectsOf(argument: string): Promise<Subject[]> {
   if (!(await meansFile(argument))) return [{ image: argument }];
   const pods = await readManifest(argument, { unsupported: 'warn' });
   return pods.flatMap(({ metadata, spec, source }) =>
-    [...spec.initContainers, ...spec.containers].map((container) => ({
+    [...spec.initContainers, ...spec.containers, ...spec.ephemeralContainers].map((container) => ({
       image: container.image,
       ...(container.pullPolicyOrigin === 'written' ? { policy: container.imagePullPolicy } : {}),
       file: source.file,
