@@ -1,6 +1,7 @@
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net';
 import { type ConnectionOptions, createSecureContext, getCACertificates } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector as undiciConnector } from 'undici';
+import { buildConnector } from './undici.ts';
 
 export interface TlsOptions {
   /** Certificates in PEM to trust beside those of Node.js and of the system. */
@@ -53,8 +54,8 @@ export const connectTimeoutCode = 'ETIMEDOUT';
 export const handshakeTimeoutCode = 'ERR_TLS_HANDSHAKE_TIMEOUT';
 
 /** Opens connections for undici, with separate limits for TCP and TLS: the second one says "this is not TLS". */
-export function createConnector(options: ConnectorOptions): buildConnector.connector {
-  let handshake: buildConnector.connector | undefined;
+export function createConnector(options: ConnectorOptions): undiciConnector.connector {
+  let handshake: undiciConnector.connector | undefined;
   return (target, callback) => {
     const socket = openTcp(target, options);
     let timer = setTimeout(
@@ -87,7 +88,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
   };
 }
 
-function openTcp(target: buildConnector.Options, { lookup }: ConnectorOptions): Socket {
+function openTcp(target: undiciConnector.Options, { lookup }: ConnectorOptions): Socket {
   return connectTcp({
     host: target.hostname,
     port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
@@ -97,7 +98,7 @@ function openTcp(target: buildConnector.Options, { lookup }: ConnectorOptions): 
   });
 }
 
-function createHandshake(options: ConnectorOptions): buildConnector.connector {
+function createHandshake(options: ConnectorOptions): undiciConnector.connector {
   return buildConnector({ allowH2: false, timeout: 0, ...tlsSettings(options) });
 }
 

@@ -1,7 +1,8 @@
 import type { LookupFunction } from 'node:net';
-import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type ConnectionSettings, createConnector, type TlsOptions, tlsSettings } from './connector.ts';
 import type { Timeouts } from './transport.ts';
+import { Agent, Pool, ProxyAgent } from './undici.ts';
 
 export interface DispatchersOptions {
   readonly timeouts: Timeouts;
@@ -35,7 +36,7 @@ export class Dispatchers {
     await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
   }
 
-  #direct(settings: ConnectionSettings): Agent {
+  #direct(settings: ConnectionSettings): Dispatcher {
     const { timeouts, tls, lookup } = this.#options;
     const { connectMs: connectTimeoutMs, handshakeMs: handshakeTimeoutMs } = timeouts;
     return new Agent({
@@ -45,7 +46,7 @@ export class Dispatchers {
   }
 
   /** The proxy resolves the names of registries. */
-  #through(proxy: URL, settings: ConnectionSettings): ProxyAgent {
+  #through(proxy: URL, settings: ConnectionSettings): Dispatcher {
     const { timeouts, tls } = this.#options;
     const { connectMs, handshakeMs } = timeouts;
     return new ProxyAgent({

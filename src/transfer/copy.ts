@@ -160,11 +160,11 @@ class ImageCopy {
   async #copyBlob(descriptor: Descriptor): Promise<void> {
     this.#signal.throwIfAborted();
     const { digest: layer, size } = descriptor;
-    const { repositories } = this.#from;
+    const { repositories, place } = this.#from;
     const options = { signal: this.#signal };
-    const open = () =>
-      this.#counted(descriptor, verified(this.#from.blob(descriptor, options), descriptor, this.#from.place));
-    const written = await this.#to.putBlob({ descriptor, open, repositories }, options);
+    const openUnverified = () => this.#counted(descriptor, this.#from.blob(descriptor, options));
+    const open = () => verified(openUnverified(), descriptor, place);
+    const written = await this.#to.putBlob({ descriptor, open, openUnverified, place, repositories }, options);
     if (written) {
       this.#blobsWritten += 1;
       this.#bytesWritten += size;

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorCode } from '../lib/errors.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
 import { BlobStore } from '../store/index.ts';
 import { invalid } from './errors.ts';
@@ -35,7 +35,7 @@ class LayoutTarget implements FileTarget {
     this.#blobs = new BlobStore(folder);
   }
 
-  async putBlob({ descriptor, open }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
+  async putBlob({ descriptor, openUnverified, place }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
     const { digest, size } = descriptor;
     if ((await this.#blobs.size(digest)) === size) return false;
     const algorithm = digestAlgorithm(digest);
@@ -43,12 +43,12 @@ class LayoutTarget implements FileTarget {
     const ingest = await this.#blobs.openIngest(key, { maxBytes: size, algorithm, signal });
     try {
       if (ingest.offset > 0) await ingest.restart();
-      for await (const chunk of open()) await ingest.append(chunk);
+      for await (const chunk of openUnverified()) await ingest.append(chunk);
       await ingest.commit({ digest, size });
       return true;
     } catch (error) {
       await ingest.discard();
-      throw error;
+      throw isMismatch(error) ? namingPlace(error, place) : error;
     }
   }
 
@@ -79,6 +79,14 @@ class LayoutTarget implements FileTarget {
   async close(): Promise<void> {
     await rmdir(join(this.#folder, 'ingest')).catch(() => {});
   }
+}
+
+function isMismatch(error: unknown): error is LadingError {
+  return ['ERR_LADING_DIGEST_MISMATCH', 'ERR_LADING_SIZE_MISMATCH'].includes(errorCode(error) ?? '');
+}
+
+function namingPlace({ code, message, hint, data, cause }: LadingError, place: string): LadingError {
+  return new LadingError(code, `${place}: ${message}`, { hint, data, cause });
 }
 
 /** The label belongs to one image, and an image without a label is listed once. */

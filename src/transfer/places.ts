@@ -41,6 +41,10 @@ export interface OfferedBlob {
   readonly descriptor: Descriptor;
   /** Its content, verified while it is read; called only where it is needed, again where it must be sent again. */
   readonly open: () => AsyncIterable<Uint8Array>;
+  /** The same without a check, for who hashes it anyway. */
+  readonly openUnverified: () => AsyncIterable<Uint8Array>;
+  /** Where it comes from, for messages. */
+  readonly place: string;
   /** Repositories that may have it. */
   readonly repositories: readonly Repository[];
 }
