@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
@@ -87,7 +87,7 @@ export class FileIngest implements BlobIngest {
       const lock = await lockFolder(folder, to.options);
       if (!lock) return undefined;
       try {
-        const file = await open(join(folder, 'data'), 'a+');
+        const file = await openData(join(folder, 'data'));
         const ingest = new FileIngest(key, folder, file, lock, to);
         await ingest.#takeUp();
         return ingest;
@@ -306,4 +306,15 @@ function sizeMismatch(what: string, expected: number, actual: string): LadingErr
     hint: 'What was sent is not what was asked for; nothing of it was kept. Try again, or ask whoever runs the registry.',
     data: { expected, actual },
   });
+}
+
+/** A process that died between making the file read-only and giving it its name leaves one that only root may write. */
+async function openData(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'a+');
+  } catch (error) {
+    if (errorCode(error) !== 'EACCES') throw error;
+    await chmod(path, 0o600);
+    return open(path, 'a+');
+  }
 }

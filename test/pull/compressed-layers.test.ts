@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { isImageComplete, layerDeviations, repairHooks, rootfsOf } from '../../src/pull/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pull, reference, testNode } from './support/node.ts';
 import { recordingProxy } from './support/recording-proxy.ts';
@@ -19,7 +20,9 @@ const derived = testImage({ layers: [base, tarOf({ 'c/four': 'four' })] });
 const layerBytes = image.layers.reduce((sum, { size }) => sum + size, 0);
 const lessThanAll = ['untilUnpacked', 'never'] as const;
 
-describe.skipIf(dockerRegistryMissing)(`compressed layers (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+const missing = dockerRegistryMissing ?? rootMissing;
+
+describe.skipIf(missing)(`compressed layers (needs: ${missing ?? 'nothing more'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
     registry = await startDockerRegistry();

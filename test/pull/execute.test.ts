@@ -14,10 +14,13 @@ import {
 } from '../../src/pull/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pull, reference, testNode } from './support/node.ts';
 import { recordingProxy } from './support/recording-proxy.ts';
 import { noise, pushImage, tarOf, testImage } from './support/test-image.ts';
+
+const missing = dockerRegistryMissing ?? rootMissing;
 
 const base = tarOf({ 'etc/': '', 'etc/name': 'base' });
 const image = testImage({
@@ -25,7 +28,7 @@ const image = testImage({
 });
 const [, , bigLayer] = image.layers;
 
-describe.skipIf(dockerRegistryMissing)(`executePull (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
     registry = await startDockerRegistry();

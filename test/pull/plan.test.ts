@@ -5,10 +5,13 @@ import { digestOf, hostPlatform, mediaTypes } from '../../src/oci/index.ts';
 import { planPull } from '../../src/pull/index.ts';
 import { openStore } from '../../src/store/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pull, reference, testNode } from './support/node.ts';
 import { recordingProxy } from './support/recording-proxy.ts';
 import { noise, pushImage, pushIndex, tarOf, testImage } from './support/test-image.ts';
+
+const missing = dockerRegistryMissing ?? rootMissing;
 
 const base = tarOf({ 'etc/': '', 'etc/base': 'base' });
 const first = testImage({ layers: [base, tarOf({ first: noise(200_000, 1) })] });
@@ -16,7 +19,7 @@ const second = testImage({ layers: [base, tarOf({ second: 'second' })] });
 const arm = { os: 'linux', architecture: 'arm64' };
 const other = hostPlatform().architecture === 'arm64' ? { os: 'linux', architecture: 's390x' } : arm;
 
-describe.skipIf(dockerRegistryMissing)(`planPull (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+describe.skipIf(missing)(`planPull (needs: ${missing ?? 'nothing more'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
     registry = await startDockerRegistry();

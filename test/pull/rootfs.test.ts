@@ -5,9 +5,12 @@ import { mountOverlay, unmount } from '../../src/lib/overlay.ts';
 import { chainIds, digestOf } from '../../src/oci/index.ts';
 import { copyRootfs, rootfsOf } from '../../src/pull/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pull, reference, testNode } from './support/node.ts';
 import { pushImage, tarOf, testImage } from './support/test-image.ts';
+
+const missing = dockerRegistryMissing ?? rootMissing;
 
 // The second layer only implies tmp/, which has its own mode below: that takes a fix-up layer.
 const image = testImage({
@@ -18,7 +21,7 @@ const image = testImage({
 });
 const needsFixUp = testImage({ layers: [tarOf({ 'tmp/': '' }, { mode: 0o1777 }), tarOf({ 'tmp/new': 'new' })] });
 
-describe.skipIf(dockerRegistryMissing)(`a root file system (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+describe.skipIf(missing)(`a root file system (needs: ${missing ?? 'nothing more'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
     registry = await startDockerRegistry();

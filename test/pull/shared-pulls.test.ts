@@ -1,14 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SharedPulls } from '../../src/pull/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
+import { rootMissing } from '../support/root.ts';
 import { reference, testNode } from './support/node.ts';
 import { type RecordingProxy, recordingProxy } from './support/recording-proxy.ts';
 import { noise, pushImage, tarOf, testImage } from './support/test-image.ts';
 
+const missing = dockerRegistryMissing ?? rootMissing;
+
 const image = testImage({ layers: [tarOf({ base: 'base' }), tarOf({ big: noise(1_000_000, 1) })] });
 const other = testImage({ layers: [tarOf({ base: 'base' }), tarOf({ other: 'other' })] });
 
-describe.skipIf(dockerRegistryMissing)(`SharedPulls (needs: ${dockerRegistryMissing ?? 'nothing more'})`, () => {
+describe.skipIf(missing)(`SharedPulls (needs: ${missing ?? 'nothing more'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
     registry = await startDockerRegistry();

@@ -1,4 +1,4 @@
-import { rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -54,6 +54,7 @@ describe('check', () => {
   test('finds a missing and a short blob; what cannot be got again is said, with the reason', async () => {
     const { store, image, layer } = await storeWithImage();
     await rm(store.blobs.path(image.manifest.digest));
+    await chmod(store.blobs.path(layer.descriptor.digest), 0o644);
     await truncate(store.blobs.path(layer.descriptor.digest), 3);
     const { findings } = await store.check({ depth: 'quick', repair: hooksFor(store, ['manifest of a']) });
     expect(findings).toHaveLength(2);

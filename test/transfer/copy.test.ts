@@ -8,6 +8,7 @@ import { type CopyOptions, copyImage, openSource, openTarget, parseLocation } fr
 import { noise, pushImage, pushIndex, tarOf, testImage } from '../pull/support/test-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { skopeo } from '../support/foreign-clients.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { blobName } from './support.ts';
 
@@ -157,7 +158,8 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test('skopeo reads what was written', async () => {
+  // Which unpacks archives for that, with their owners.
+  test.skipIf(rootMissing)('skopeo reads what was written', async () => {
     await copy(`${at}/app:amd`, `oci:${folder}/layout:v1`);
     await copy(`${at}/app:amd`, `oci-archive:${folder}/o.tar:v1`);
     await copy(`${at}/app:amd`, `docker-archive:${folder}/d.tar:app:1`);

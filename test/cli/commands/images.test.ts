@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -255,7 +255,9 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
       await lading('pull', '-q', repository);
       const { layers } = await json('inspect', repository);
       await writeFile(join(layers[0].dir, 'etc', 'passwd'), 'evil');
-      await appendFile(join(root, 'blobs', ...layers[1].digest.split(':')), 'x');
+      const blob = join(root, 'blobs', ...layers[1].digest.split(':'));
+      await chmod(blob, 0o644);
+      await appendFile(blob, 'x');
       await rm(join(root, 'blobs', ...older.digest.split(':')));
 
       const found = await lading('check');
