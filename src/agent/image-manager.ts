@@ -65,6 +65,16 @@ export interface ImageEvaluation {
   readonly hint?: string | undefined;
 }
 
+/** A pull that waits for its next attempt. */
+export interface ImageBackOff {
+  /** As in the pod. */
+  readonly image: string;
+  /** Milliseconds until the next attempt is allowed. */
+  readonly leftMs: number;
+  /** `<error>: <message>` of the last attempt, when it is known. */
+  readonly failure?: string | undefined;
+}
+
 interface PullAttempt {
   readonly decision: PullDecision;
   readonly key: string;
@@ -203,6 +213,21 @@ export class ImageManager {
       !(await tracking.mustAttemptPull(image, localId, async () => trackedCredentials(await credentials()))).mustPull;
     const cached = await this.#cachedImages.use(pod, request, { decision, fullName, failure, mayUse, credentials });
     return { decision, ...outcome, ...cached, present, pullRequired: true };
+  }
+
+  /** The pulls of a pod that wait for their next attempt. */
+  backOffs(podUid: string): readonly ImageBackOff[] {
+    const prefix = imagePullKey(podUid, '');
+    return [...this.#backOff.running(prefix, this.#clock.now())].map(([key, leftMs]) => {
+      return { image: key.slice(prefix.length), leftMs, failure: this.#lastFailures.get(key) };
+    });
+  }
+
+  /** Lets a pod pull again at once. @returns what it was waiting for */
+  forgetBackOffs(podUid: string): readonly ImageBackOff[] {
+    const forgotten = this.backOffs(podUid);
+    for (const { image } of forgotten) this.#backOff.reset(imagePullKey(podUid, image));
+    return forgotten;
   }
 
   /** Whatever is remembered of a pod only while it may start something again: it has ended. */

@@ -28,6 +28,7 @@ export { type Collected, type DiskStats, ImageCollector, type ImageCollectorOpti
 export type { CollectedImage, CollectionResult } from './image-gc-run.ts';
 export { ImageGcSchedule } from './image-gc-schedule.ts';
 export {
+  type ImageBackOff,
   type ImageEvaluation,
   ImageManager,
   type ImageManagerOptions,

@@ -1,7 +1,9 @@
 import type { Clock } from '../lib/clock.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
+import { crashLoopKey } from '../policy/index.ts';
 import { hasInstance, isRunning } from './container-record.ts';
 import type { EventRecorder } from './events.ts';
+import type { ImageBackOff } from './image-manager.ts';
 import type { Pod } from './pod.ts';
 import { type ContainerOutput, PodLogs } from './pod-logs.ts';
 import { type PodStatus, podStatus } from './pod-status.ts';
@@ -31,6 +33,8 @@ export class PodWorker {
   readonly finished: Promise<PodStatus>;
   readonly #events: EventRecorder;
   readonly #clock: Clock;
+  readonly #imageManager: SyncDependencies['imageManager'];
+  readonly #crashLoop: SyncDependencies['crashLoop'];
   readonly #sync: PodSync;
   readonly #logs: PodLogs;
   readonly #stopping = new AbortController();
@@ -47,6 +51,8 @@ export class PodWorker {
   ) {
     this.pod = pod;
     this.#clock = deps.clock;
+    this.#imageManager = deps.imageManager;
+    this.#crashLoop = deps.crashLoop;
     this.#logs = new PodLogs(pod, onOutput);
     this.#sync = new PodSync(pod, deps, this.#logs);
     this.#events = deps.events;
@@ -59,6 +65,19 @@ export class PodWorker {
   /** What is known of the pod now. */
   status(): PodStatus {
     return podStatus(this.pod, this.#sync.records, { deleting: this.#ended || this.#stopping.signal.aborted });
+  }
+
+  /** Its pulls that wait for their next attempt. */
+  backOffs(): readonly ImageBackOff[] {
+    return this.#imageManager.backOffs(this.pod.metadata.uid);
+  }
+
+  /** Forgets the delays after failed pulls and ended containers, and tries again at once. */
+  retryNow(): void {
+    const { metadata } = this.pod;
+    this.#imageManager.forgetBackOffs(metadata.uid);
+    for (const { container } of this.#sync.records) this.#crashLoop.reset(crashLoopKey(metadata, container));
+    this.wake();
   }
 
   /** Whether the worker would want to know that this container has ended. */

@@ -11,7 +11,8 @@ import {
   readCredentialProviders,
   runPluginFrom,
 } from '../agent/index.ts';
-import { LadingError } from '../lib/errors.ts';
+import { type NodeApi, serveNodeApi, socketFolder } from '../api/index.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
 import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
@@ -20,7 +21,7 @@ import type { RunOptions } from './commands/run.ts';
 import { kubeletSettings } from './configuration/kubelet.ts';
 import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
-import { chooseRuntime, type Node, openNode, startAgent, whenUnreachableSetting } from './node.ts';
+import { chooseRuntime, type Node, openNode, type PodNode, startAgent, whenUnreachableSetting } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
 import { registryOptions } from './registry-options.ts';
@@ -72,7 +73,9 @@ async function runPods(
 
   const firstStarts = new FirstStarts();
   node.images.onPullWarning((reference, warning) => screen.warn(`${formatReference(reference)}: ${warning}`));
-  node.images.onPullProgress((reference, progress) => screen.progress(formatReference(reference), progress));
+  node.images.onPullProgress((reference, progress, pod) => {
+    screen.progress([...(pod ? [pod.name] : []), formatReference(reference)].join('  '), progress);
+  });
   const podNode = await startAgent(node, runtime, {
     plugins,
     config,
@@ -88,6 +91,7 @@ async function runPods(
       if (!options.retry) firstStarts.happened(event);
     },
   });
+  const api = await openNodeApi(cli, screen, podNode);
   const grace = options.gracePeriod === undefined ? {} : { gracePeriodSeconds: options.gracePeriod };
   try {
     const workers = pods.map((pod) => podNode.agent.startPod(pod));
@@ -99,7 +103,19 @@ async function runPods(
     // What it throws, the stop below throws too.
     cli.onSecondInterrupt(() => void podNode.agent.stop({ gracePeriodSeconds: 0 }).catch(() => {}));
     await podNode.agent.stop(grace);
+    await api?.close();
     await podNode.close();
+  }
+}
+
+/** For `lading ps` and `lading retry`; without it the pods run all the same. */
+async function openNodeApi(cli: Cli, screen: Screen, { agent }: PodNode): Promise<NodeApi | undefined> {
+  try {
+    const folder = socketFolder(process.env, process.geteuid!());
+    return await serveNodeApi({ folder, root: cli.settings.root, pods: () => agent.pods() });
+  } catch (error) {
+    screen.warn(`lading ps and lading retry will not find these pods: ${errorMessage(error)}`);
+    return undefined;
   }
 }
 

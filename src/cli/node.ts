@@ -19,6 +19,7 @@ import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { parseGoDuration } from '../lib/go-duration.ts';
 import { packageVersion } from '../lib/package-version.ts';
+import { formatReference } from '../oci/index.ts';
 import { defaultKubeletConfig, imageGcPolicyOf, type KubeletConfig, type WhenUnreachable } from '../policy/index.ts';
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
@@ -26,6 +27,7 @@ import { type NodeEvent, openStore, type Store, type StoreOptions } from '../sto
 import { UnpackPool } from '../unpack/index.ts';
 import type { Settings } from './configuration/configuration.ts';
 import { imageCollectorOf } from './image-collection.ts';
+import { PullEvents } from './pull-events.ts';
 
 const log = debugLog('cli');
 
@@ -90,6 +92,10 @@ export async function startAgent(
   const logRoot = join(store.root, 'logs', randomUUID());
   await mkdir(logRoot, { recursive: true });
   await writeOwner(logRoot);
+  const pullEvents = new PullEvents(store);
+  const stopProgress = node.images.onPullProgress((reference, progress, pod) =>
+    pullEvents.moved(formatReference(reference), progress, pod?.uid),
+  );
   const agent = new Agent({
     images: node.images,
     runtime: service,
@@ -101,6 +107,7 @@ export async function startAgent(
     ...options,
     onEvent(event) {
       keepEvent(store, event);
+      pullEvents.happened(event);
       options.onEvent?.(event);
     },
   });
@@ -111,6 +118,8 @@ export async function startAgent(
     async close() {
       await imageGc.stop();
       await agent.stop();
+      stopProgress();
+      pullEvents.close();
       await service.close();
       await rm(logRoot, { recursive: true, force: true });
     },
@@ -146,7 +155,7 @@ function startImageGc(
 }
 
 /** For `lading events`; nothing depends on it. */
-export function keepEvent(store: Store, { type, reason, message, hint, object }: NodeEvent): void {
+function keepEvent(store: Store, { type, reason, message, hint, object }: NodeEvent): void {
   try {
     store.events.record({ type, reason, message, hint, object });
   } catch (error) {

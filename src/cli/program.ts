@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { styleText } from 'node:util';
 import { Command, Option } from 'commander';
+import { socketFolder, socketFolderVariable } from '../api/socket-folder.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
@@ -143,6 +144,7 @@ async function enterUserNamespace(command: Command, cli: Cli): Promise<void> {
   // Root of the namespace would have other defaults.
   process.env[variableOf('root')] = cli.settings.root;
   process.env[configFileVariable] = cli.configuration.file ?? '/dev/null';
+  process.env[socketFolderVariable] = socketFolder(process.env, process.geteuid!());
   const letTheOtherDecide = () => cli.onSecondInterrupt(letTheOtherDecide);
   letTheOtherDecide();
   throw new Exit(await reexecInUserNamespace(process.argv.slice(1)));

@@ -38,11 +38,17 @@ export function progressLines(images: Iterable<ImageProgress>, viewport: Viewpor
 
 function imageLines(image: ImageProgress, layers: readonly LayerLine[], viewport: Viewport, nowMs: number): string[] {
   const lines = [image.name, ...layers.map((layer) => layerLine(layer, viewport, nowMs))];
+  const total = totalText(image, nowMs);
+  return total === undefined ? lines : [...lines, `  ${total}`];
+}
+
+/** `22.5MB of 40MB, 2.5MB/s, 7s left`; undefined when everything is here. */
+export function totalText(image: ImageProgress, nowMs: number): string | undefined {
   const { bytes, ofBytes } = image.fetched();
-  if (bytes === ofBytes) return lines;
+  if (bytes === ofBytes) return undefined;
   const rate = image.bytesPerSecond(nowMs);
   const rest = rate > 0 ? `, ${humanSize(rate)}/s, ${humanDuration(((ofBytes - bytes) / rate) * 1000)} left` : '';
-  return [...lines, `  ${humanSize(bytes)} of ${humanSize(ofBytes)}${rest}`];
+  return `${humanSize(bytes)} of ${humanSize(ofBytes)}${rest}`;
 }
 
 function layerLine({ digest, size, state, bytes, rate }: LayerLine, { columns }: Viewport, nowMs: number): string {

@@ -1,8 +1,8 @@
 import type { PullProgress } from '../pull/index.ts';
 import type { CopyProgress } from '../transfer/index.ts';
 import { humanSize, shortDigest } from './human.ts';
-import { progressLines, stateWords } from './progress-lines.ts';
-import { ImageProgress, isMoving, type LayerEvent } from './progress-model.ts';
+import { progressLines, stateWords, totalText } from './progress-lines.ts';
+import { ImageProgress, type LayerEvent } from './progress-model.ts';
 
 /** Shows pulls and copies while they run; several at a time are told apart by name. */
 export interface ProgressView {
@@ -61,12 +61,9 @@ export function plainView(stream: { write(text: string): unknown }): ProgressVie
   const images = new Map<string, ImageProgress>();
   const say = (name: string, layer: string, text: string) => stream.write(`${name}  ${shortDigest(layer)}  ${text}\n`);
   const timer = setInterval(() => {
-    for (const { name, layers } of images.values()) {
-      for (const { digest, state, bytes, size, rate } of layers.values()) {
-        if (!isMoving(state)) continue;
-        const speed = humanSize(rate.bytesPerSecond(Date.now()) ?? 0);
-        say(name, digest, `${humanSize(bytes)} of ${humanSize(size)}, ${speed}/s`);
-      }
+    for (const image of images.values()) {
+      const total = totalText(image, Date.now());
+      if (total !== undefined) stream.write(`${image.name}  ${total}\n`);
     }
   }, plainReportMs).unref();
   return {

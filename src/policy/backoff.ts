@@ -59,6 +59,15 @@ export class Backoff {
     return entry !== undefined && atMs - entry.updatedMs < entry.delayMs;
   }
 
+  /** The keys with a beginning whose delay, counted from the last `next`, is running: how many milliseconds are left. */
+  running(prefix: string, atMs: number): ReadonlyMap<string, number> {
+    const left = new Map<string, number>();
+    for (const [key, { delayMs, updatedMs }] of this.#entries) {
+      if (key.startsWith(prefix) && this.isInBackOffSinceUpdate(key, atMs)) left.set(key, delayMs - (atMs - updatedMs));
+    }
+    return left;
+  }
+
   reset(key: string): void {
     this.#entries.delete(key);
   }

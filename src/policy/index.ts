@@ -101,6 +101,7 @@ export {
   checkCrashLoop,
   crashLoopBackOff,
   crashLoopDelays,
+  crashLoopKey,
   decideRestart,
   type RestartDecision,
   type RestartFacts,

@@ -95,6 +95,27 @@ export interface CrashLoopWait {
   readonly retryAtMs: number;
 }
 
+interface PodIdentity {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+}
+
+interface ContainerIdentity {
+  readonly name: string;
+  readonly image: string;
+  readonly resources?: unknown;
+}
+
+/** What a container's delays are counted for: with another image or other resources they start over. @see pull-policy.md 12.2 */
+export function crashLoopKey(pod: PodIdentity, { name, image, resources }: ContainerIdentity): string {
+  return JSON.stringify([formatPodName(pod), name, image, resources]);
+}
+
+function formatPodName({ name, namespace, uid }: PodIdentity): string {
+  return `${name}_${namespace}(${uid})`;
+}
+
 /**
  * Asked before the image of a container that is to be restarted is looked at: undefined lets the start through, and
  * lengthens the next delay at once, whether the start then works or not.
@@ -104,16 +125,16 @@ export interface CrashLoopWait {
 export function checkCrashLoop(
   backOff: Backoff,
   start: {
-    readonly pod: { readonly name: string; readonly namespace: string; readonly uid: string };
-    readonly container: { readonly name: string; readonly image: string; readonly resources?: unknown };
+    readonly pod: PodIdentity;
+    readonly container: ContainerIdentity;
     readonly lastExitMs?: number | undefined;
     readonly atMs: number;
   },
 ): CrashLoopWait | undefined {
   const { pod, container, lastExitMs, atMs } = start;
   if (lastExitMs === undefined) return undefined;
-  const podText = `${pod.name}_${pod.namespace}(${pod.uid})`;
-  const key = JSON.stringify([podText, container.name, container.image, container.resources]);
+  const podText = formatPodName(pod);
+  const key = crashLoopKey(pod, container);
   if (!backOff.isInBackOff(key, atMs, lastExitMs)) {
     backOff.next(key, atMs, lastExitMs);
     return undefined;

@@ -20,6 +20,7 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
   engine: ['pull', 'store', 'registry', 'runtime', 'cri', 'oci', 'lib'],
   agent: ['cri', 'policy', 'oci', 'lib'],
   distribution: ['oci', 'store', 'registry', 'lib'],
+  api: ['agent', 'lib'],
   cli: 'anything',
 };
 

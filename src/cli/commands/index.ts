@@ -37,6 +37,19 @@ export const commandTable: readonly CommandEntry[] = [
     group: 'Pods',
     load: () => import('./explain.ts'),
   },
+  { name: 'ps', summary: 'List what runs on this node', group: 'Pods', load: () => import('./ps.ts') },
+  {
+    name: 'events',
+    summary: 'List what happened to the pods of this node, or follow it',
+    group: 'Pods',
+    load: () => import('./events.ts'),
+  },
+  {
+    name: 'retry',
+    summary: 'Let pods try again now instead of after their back-off',
+    group: 'Pods',
+    load: () => import('./retry.ts'),
+  },
   {
     name: 'demo',
     summary: 'See what the pull policies do, with real containers',

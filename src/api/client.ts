@@ -1,0 +1,100 @@
+import { rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { errorCode, LadingError } from '../lib/errors.ts';
+import type { ApiError, ApiPod, RetriedPod } from './messages.ts';
+import { socketsOf } from './socket.ts';
+
+export type { ApiPod, ApiPodContainer, RetriedPod } from './messages.ts';
+
+/** It is on this machine and only looks at what it has in memory. */
+const timeoutMs = 5000;
+
+/** The pods that processes run on one node now, and what can be asked of them. */
+export class RunningPods {
+  readonly #root: string;
+  readonly #folder: string;
+
+  /** @param folder where the sockets are */
+  constructor(options: { root: string; folder: string }) {
+    this.#root = options.root;
+    this.#folder = options.folder;
+  }
+
+  /** Of all processes, by name. */
+  async list(): Promise<ApiPod[]> {
+    return (await this.#processes()).flatMap(({ pods }) => pods).sort(byName);
+  }
+
+  /**
+   * Lets a pod forget its delays and try again at once.
+   * @param name `POD` or `NAMESPACE/POD`
+   * @throws LadingError `ERR_LADING_NOTHING_RUNS`, `ERR_LADING_POD_UNKNOWN`, `ERR_LADING_POD_AMBIGUOUS`,
+   *   `ERR_LADING_POD_NOT_WAITING`
+   */
+  async retry(name: string): Promise<RetriedPod> {
+    const processes = await this.#processes();
+    const all = processes.flatMap(({ socket, pods }) => pods.map((pod) => ({ socket, pod })));
+    if (processes.length === 0) {
+      throw new LadingError('ERR_LADING_NOTHING_RUNS', `nothing runs on this node (${this.#root})`, {
+        hint: 'Only pods of a `lading run` that goes on can be told to try again; --root selects another node.',
+      });
+    }
+    const found = all.filter(({ pod }) => [pod.name, `${pod.namespace}/${pod.name}`].includes(name));
+    if (found.length === 0) {
+      const names = all.map(({ pod }) => pod.name).join(', ');
+      throw new LadingError('ERR_LADING_POD_UNKNOWN', `no pod ${name} runs on this node (${this.#root})`, {
+        hint: `These run: ${names}.`,
+      });
+    }
+    const full = new Set(found.map(({ pod }) => `${pod.namespace}/${pod.name}`));
+    if (full.size > 1) {
+      throw new LadingError('ERR_LADING_POD_AMBIGUOUS', `several pods are called ${name}: ${[...full].join(', ')}`, {
+        hint: 'Name the namespace too: NAMESPACE/POD.',
+      });
+    }
+    // Several processes may run a pod of the same name; those that wait are meant.
+    const waiting = found.filter(({ pod }) => pod.backOffs.length > 0);
+    return retryAt((waiting[0] ?? found[0]!).socket, [...full][0]!);
+  }
+
+  async #processes(): Promise<{ socket: string; pods: readonly ApiPod[] }[]> {
+    const sockets = await socketsOf(this.#folder, this.#root);
+    const answers = await Promise.all(sockets.map(async (socket) => ({ socket, pods: await podsAt(socket) })));
+    return answers.flatMap(({ socket, pods }) => (pods ? [{ socket, pods }] : []));
+  }
+}
+
+async function retryAt(socket: string, pod: string): Promise<RetriedPod> {
+  return (await call(socket, 'POST', `/v1/pods/${pod}/retry`)) as RetriedPod;
+}
+
+/** Undefined when the process is gone. What a killed one left is removed. */
+async function podsAt(socket: string): Promise<readonly ApiPod[] | undefined> {
+  try {
+    return ((await call(socket, 'GET', '/v1/pods')) as { pods: readonly ApiPod[] }).pods;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ECONNREFUSED') await rm(socket, { force: true });
+    if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ECONNRESET') return undefined;
+    throw error;
+  }
+}
+
+async function call(socketPath: string, method: string, path: string): Promise<unknown> {
+  const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {
+      text(response).then((body) => resolve({ status: response.statusCode!, body }), reject);
+    });
+    asked.on('error', reject).end();
+  });
+  const document = JSON.parse(answer.body) as unknown;
+  if (answer.status === 200) return document;
+  const { code, message, hint } = document as ApiError;
+  throw new LadingError(code as LadingError['code'], message, { hint });
+}
+
+function byName(a: ApiPod, b: ApiPod): number {
+  return a.namespace.localeCompare(b.namespace) || a.name.localeCompare(b.name) || a.pid - b.pid;
+}

@@ -1,0 +1,129 @@
+import { once } from 'node:events';
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Pod, PodContainerStatus, PodWorker } from '../agent/index.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
+import type { ApiError, ApiPod, ApiPodContainer, RetriedPod } from './messages.ts';
+import { makeSocketFolder, socketPath } from './socket.ts';
+
+export interface NodeApi {
+  readonly path: string;
+  /** Ends it and removes its socket. */
+  close(): Promise<void>;
+}
+
+/**
+ * Answers on a socket until it is closed:
+ * - `GET /v1/pods`: the pods of this process
+ * - `POST /v1/pods/NAMESPACE/NAME/retry`: the pod forgets its delays and tries again
+ * @throws LadingError `ERR_LADING_SOCKET`; what the file system throws
+ */
+export async function serveNodeApi(options: {
+  readonly folder: string;
+  readonly root: string;
+  readonly pods: () => readonly PodWorker[];
+}): Promise<NodeApi> {
+  const { folder, root, pods } = options;
+  await makeSocketFolder(folder);
+  const path = socketPath(folder, root);
+  // Of a killed process that had the same id.
+  await rm(path, { force: true });
+  const server = createServer((request, response) => {
+    request.resume();
+    answer(request, response, pods());
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  await chmod(path, 0o600);
+  // It serves as long as pods run, and keeps nothing alive itself.
+  server.unref();
+  return {
+    path,
+    async close() {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await rm(path, { force: true });
+    },
+  };
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, workers: readonly PodWorker[]): void {
+  let status = 200;
+  let body: unknown;
+  try {
+    body = answerTo(request, workers);
+  } catch (error) {
+    const [code, hint] =
+      error instanceof LadingError ? [error.code, error.hint] : ['ERR_LADING_API_REQUEST', undefined];
+    status = statuses[code] ?? 400;
+    body = { code, message: errorMessage(error), hint } satisfies ApiError;
+  }
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+const statuses: Readonly<Record<string, number>> = { ERR_LADING_POD_UNKNOWN: 404, ERR_LADING_POD_NOT_WAITING: 409 };
+
+function answerTo({ method, url = '' }: IncomingMessage, workers: readonly PodWorker[]): unknown {
+  if (url === '/v1/pods' && method === 'GET') return { pods: workers.map(apiPod) };
+  const retry = /^\/v1\/pods\/([^/]+)\/([^/]+)\/retry$/.exec(url);
+  if (!retry || method !== 'POST') throw new LadingError('ERR_LADING_API_REQUEST', `there is no ${method} ${url}`);
+  const [, namespace, name] = retry;
+  const worker = workers.find(({ pod: { metadata } }) => metadata.namespace === namespace && metadata.name === name);
+  if (!worker) throw new LadingError('ERR_LADING_POD_UNKNOWN', `there is no pod ${namespace}/${name}`);
+  return retryPod(worker);
+}
+
+function retryPod(worker: PodWorker): RetriedPod {
+  const { namespace, name } = worker.pod.metadata;
+  const { containerStatuses, initContainerStatuses } = worker.status();
+  const containers = [...initContainerStatuses, ...containerStatuses].flatMap(({ name: container, state }) =>
+    state.waiting && !beginning.has(state.waiting.reason) ? [{ name: container, ...state.waiting }] : [],
+  );
+  const backOffs = worker.backOffs();
+  if (containers.length === 0 && backOffs.length === 0) {
+    const states = containerStatuses.map((status) => `${status.name} is ${statusText(status).toLowerCase()}`);
+    throw new LadingError(
+      'ERR_LADING_POD_NOT_WAITING',
+      `the pod ${namespace}/${name} is not in back-off: ${states.join(', ')}`,
+      { hint: 'There is nothing to retry; `lading ps` shows what the pods of this node do.' },
+    );
+  }
+  worker.retryNow();
+  return { namespace, name, containers, backOffs };
+}
+
+/** Waiting reasons of containers that nothing has happened to yet. */
+const beginning = new Set(['ContainerCreating', 'PodInitializing']);
+
+function apiPod(worker: PodWorker): ApiPod {
+  const { pod } = worker;
+  const { namespace, name, uid } = pod.metadata;
+  const { phase, initContainerStatuses, containerStatuses } = worker.status();
+  const containers = [
+    ...initContainerStatuses.map((status) => apiContainer(pod, 'initContainers', status)),
+    ...containerStatuses.map((status) => apiContainer(pod, 'containers', status)),
+  ];
+  return { namespace, name, uid, phase, pid: process.pid, containers, backOffs: worker.backOffs() };
+}
+
+function apiContainer(pod: Pod, kind: ApiPodContainer['kind'], status: PodContainerStatus): ApiPodContainer {
+  const { name, state, imageID, restartCount, containerID } = status;
+  const { image, imagePullPolicy } = pod.spec[kind].find((container) => container.name === name)!;
+  const startedAtMs = state.running?.startedAtMs ?? state.terminated?.startedAtMs;
+  return {
+    name,
+    kind,
+    image,
+    imageID,
+    imagePullPolicy,
+    status: statusText(status),
+    message: state.waiting?.message ?? state.terminated?.message ?? '',
+    ...(startedAtMs ? { startedAt: new Date(startedAtMs).toISOString() } : {}),
+    restartCount,
+    containerID,
+  };
+}
+
+function statusText({ state }: PodContainerStatus): string {
+  return state.waiting?.reason ?? state.terminated?.reason ?? 'Running';
+}

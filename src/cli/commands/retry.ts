@@ -1,0 +1,43 @@
+import type { Command } from 'commander';
+import type { RetriedPod } from '../../api/index.ts';
+import { addExamples, type Cli, forEachArgument } from '../cli.ts';
+import { humanDuration } from '../human.ts';
+import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
+
+interface RetryOptions {
+  readonly output?: DocumentFormat;
+}
+
+export function define(command: Command, cli: Cli): void {
+  command
+    .argument('<pod...>', 'pods of a `lading run` that goes on: POD or NAMESPACE/POD')
+    .addOption(documentFormatOption())
+    .addHelpText(
+      'after',
+      '\nAfter a failed pull a pod waits 10 s, then twice as long, up to 5 minutes; the same holds for containers that end\n' +
+        'again and again. This forgets the delays, and the pod tries again at once.',
+    )
+    .action((pods: string[], options: RetryOptions) => retry(cli, pods, options));
+  addExamples(command, [
+    ['lading retry web', 'The registry is back: do not wait for the end of the back-off'],
+    ['lading ps', 'Which pods wait, and why?'],
+  ]);
+}
+
+async function retry(cli: Cli, pods: readonly string[], { output }: RetryOptions): Promise<void> {
+  const { runningPods } = await import('../running-pods.ts');
+  const running = runningPods(cli);
+  await forEachArgument(cli, pods, async (pod) => {
+    const retried = await running.retry(pod);
+    if (output) await printDocument(cli, retried, output);
+    else cli.stdout.write(await retriedText(retried));
+  });
+}
+
+async function retriedText({ namespace, name, containers, backOffs }: RetriedPod): Promise<string> {
+  const waited = containers.map(({ name: container, reason, message }) => ['', container, reason, oneLine(message)]);
+  const delays = backOffs.map(
+    ({ image, leftMs }) => `  The next pull of ${image} was to wait ${humanDuration(leftMs)} more.\n`,
+  );
+  return `${namespace}/${name} tries again now\n${await formatTable(waited)}${delays.join('')}`;
+}
