@@ -164,7 +164,7 @@ function readXattrs(at: Buffer): Record<string, string> {
   }
   const xattrs: Record<string, string> = {};
   for (const name of names) {
-    const text = name.toString('latin1');
+    const text = name.toString();
     if (text.startsWith('trusted.overlay.')) continue;
     const value = lgetxattr(at, name);
     if (value) xattrs[text] = value.toString('base64');

@@ -1,18 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { errorCode } from '../../src/lib/errors.ts';
-import type { LayerFacts } from '../../src/lib/layer-facts.ts';
 import { mountOverlay, type OverlaySupport, unmount } from '../../src/lib/overlay.ts';
-import { chainIds, digestAlgorithm, digestOf, parseDigest, parseImageConfig } from '../../src/oci/index.ts';
-import {
-  buildFixUp,
-  layerCompression,
-  lowerDirectories,
-  maxLayers,
-  type UnpackPool,
-  verifyLayer,
-} from '../../src/unpack/index.ts';
+import { chainIds, parseDigest } from '../../src/oci/index.ts';
+import { copyRootfs, layerDeviations, rootfsOf } from '../../src/pull/index.ts';
+import { openStore, type Store } from '../../src/store/index.ts';
+import { loadImage } from '../../src/transfer/index.ts';
+import type { UnpackPool } from '../../src/unpack/index.ts';
+import { caseImage } from './case-image.ts';
 import { compareTree } from './compare-tree.ts';
 import type { CorpusCase } from './corpus.ts';
 
@@ -33,6 +29,7 @@ export type CaseResult =
   | { readonly outcome: 'skipped'; readonly reason: string };
 
 const copying: OverlaySupport = { mode: 'copy', reason: 'asked for' };
+const imageName = 'corpus.example/case:1';
 
 /**
  * Runs one case in each way that a root file system can come about: mounted, copied from layers made for mounting, and
@@ -63,24 +60,26 @@ export async function runCase(testCase: CorpusCase, host: Host): Promise<CaseRes
 async function attempt(testCase: CorpusCase, host: Host, dir: string, support: OverlaySupport): Promise<string[]> {
   const { expect } = testCase;
   mkdirSync(dir);
-  let roots: Root[];
+  const store = await openStore(join(dir, 'node'), { overlay: support });
+  let roots: Root[] = [];
   try {
-    checkImage(testCase, host.corpusDir);
-    roots = await makeRoots(testCase, host, dir, support);
+    roots = await makeRoots(testCase, store, host, dir);
+    if (expect.error !== undefined) return [`${support.mode}: a tree, want the error ${expect.error}`];
+    const { findings } = await store.check({ verifyLayer: layerDeviations });
+    return [
+      ...findings.map(({ subject, problem }) => `${support.mode}: check: ${subject} ${problem}`),
+      ...roots.flatMap(({ way, path }) => compareTree(expect, path).map((difference) => `${way}: ${difference}`)),
+    ];
   } catch (error) {
     if (errorCode(error) === 'ERR_LADING_UNMAPPED_ID') throw error;
     const found = classOf(error) ?? `an error of no class (${(error as Error).stack})`;
-    if (expect.error !== undefined && acceptedErrors(testCase).includes(found)) return [];
+    const isExpected = expect.error !== undefined && acceptedErrors(testCase).includes(found);
+    if (isExpected) return visible(store).map((name) => `${support.mode}: the refused image is there as ${name}`);
     const message = (error as Error).message;
     return [`${support.mode}: ${found} (${message}), want ${expect.error ?? 'a tree'}`];
-  }
-  try {
-    if (expect.error !== undefined) return [`${support.mode}: a tree, want the error ${expect.error}`];
-    return roots.flatMap(({ way, path, findings }) =>
-      [...findings, ...compareTree(expect, path)].map((difference) => `${way}: ${difference}`),
-    );
   } finally {
     for (const { way, path } of roots) if (way === 'mounted') unmount(path);
+    store.close();
   }
 }
 
@@ -89,90 +88,47 @@ function acceptedErrors({ expect, rule = '' }: CorpusCase): string[] {
   return /\bL\d/.test(rule) ? [expect.error!, 'too-large'] : [expect.error!];
 }
 
+/** Errors that are no `LayerError`, because a blob or an image is refused for them before it is seen as layers. */
+const classes: Readonly<Record<string, string>> = {
+  ERR_LADING_DIGEST_MISMATCH: 'digest-mismatch',
+  ERR_LADING_SIZE_MISMATCH: 'digest-mismatch',
+  ERR_LADING_IMAGE_CONFIG_INVALID: 'bad-config',
+  ERR_LADING_TOO_MANY_LAYERS: 'too-large',
+};
+
 function classOf(error: unknown): string | undefined {
-  if (errorCode(error) === 'ERR_LADING_IMAGE_CONFIG_INVALID') return 'bad-config';
   const { data } = error as { data?: { class?: unknown } };
-  return typeof data?.class === 'string' ? data.class : undefined;
-}
-
-class ImageError extends Error {
-  readonly data: { readonly class: string };
-
-  constructor(errorClass: string, message: string) {
-    super(message);
-    this.data = { class: errorClass };
-  }
-}
-
-/** What a pull checks before anything is unpacked: media types, blobs (V1), image config (V3). */
-function checkImage({ layers, configDiffIDs, chainIDs }: CorpusCase, corpusDir: string): void {
-  if (layers.length > maxLayers) throw new ImageError('too-large', `${layers.length} layers`);
-  for (const { mediaType } of layers) layerCompression(mediaType);
-  for (const { blob, digest, size } of layers) {
-    const bytes = readFileSync(join(corpusDir, blob));
-    if (bytes.byteLength !== size || digestOf(bytes, digestAlgorithm(parseDigest(digest))) !== digest) {
-      throw new ImageError('digest-mismatch', `${blob} is not the blob that the manifest states`);
-    }
-  }
-  const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: configDiffIDs } };
-  const { diffIds } = parseImageConfig(Buffer.from(JSON.stringify(config))).rootfs;
-  if (diffIds.length !== layers.length || diffIds.some((diffId) => digestAlgorithm(diffId) !== 'sha256')) {
-    throw new ImageError('bad-config', `diffIDs ${diffIds.join(', ')} for ${layers.length} layers`);
-  }
-  const chain = chainIds(diffIds);
-  if (chain.join() !== chainIDs.join()) throw new ImageError('chain-id', `chainIDs are ${chain.join()}`);
+  return typeof data?.class === 'string' ? data.class : classes[errorCode(error) ?? ''];
 }
 
 interface Root {
   readonly way: string;
   readonly path: string;
-  readonly findings: readonly string[];
 }
 
-async function makeRoots(testCase: CorpusCase, host: Host, dir: string, support: OverlaySupport): Promise<Root[]> {
-  const layers = await unpackLayers(testCase, host, dir, support);
-  const findings: string[] = [];
-  for (const { dir: layerDir, entriesFile } of layers) {
-    for await (const { path, problem } of verifyLayer(layerDir, entriesFile, { content: true })) {
-      findings.push(`verify: ${JSON.stringify(path)} ${problem}`);
-    }
-  }
+/** Loads the image into a store of its own, as `lading load` does, and makes root file systems of it, as containers get. */
+async function makeRoots(testCase: CorpusCase, store: Store, host: Host, dir: string): Promise<Root[]> {
+  const { chainIDs, limits, configDiffIDs } = testCase;
+  const node = { store, unpack: host.pool, limits };
+  const { imageId } = await loadImage(node, caseImage(testCase, host.corpusDir), imageName);
+  const chain = chainIds(configDiffIDs.map(parseDigest));
+  if (chain.join() !== chainIDs.join()) throw new Error(`the chainIDs are ${chain.join()}`);
+  const support = await store.overlay();
   const copied = join(dir, 'copied');
   mkdirSync(copied);
-  await host.pool.merge({ layers, targetDir: copied });
-  const roots: Root[] = [{ way: `copied from layers for ${support.mode}`, path: copied, findings }];
+  await copyRootfs(node, imageId, copied);
+  const roots: Root[] = [{ way: `copied from layers for ${support.mode}`, path: copied }];
   if (support.mode === 'copy') return roots;
-  const [fixUp, mounted] = [join(dir, 'fix-up'), join(dir, 'mounted')];
-  for (const folder of [fixUp, mounted]) mkdirSync(folder);
-  const needed = await buildFixUp(layers, fixUp);
-  mountOverlay({ lowers: lowerDirectories(layers, needed ? fixUp : undefined), target: mounted, support });
-  return [...roots, { way: 'mounted', path: mounted, findings: [] }];
+  const mounted = join(dir, 'mounted');
+  mkdirSync(mounted);
+  const { lowers } = await rootfsOf({ store }, imageId);
+  mountOverlay({ lowers, target: mounted, support });
+  return [...roots, { way: 'mounted', path: mounted }];
 }
 
-/** All at once, as a pull does; the first failure counts once all have ended. */
-async function unpackLayers(
-  { layers, limits, configDiffIDs }: CorpusCase,
-  host: Host,
-  dir: string,
-  support: OverlaySupport,
-) {
-  const jobs = layers.map(async ({ blob, mediaType }, index) => {
-    const targetDir = join(dir, `layer-${index}`);
-    const entriesFile = join(dir, `entries-${index}`);
-    mkdirSync(targetDir);
-    const facts: LayerFacts = await host.pool.unpack({
-      blobPath: join(host.corpusDir, blob),
-      mediaType,
-      diffId: parseDigest(configDiffIDs[index]!),
-      targetDir,
-      entriesFile,
-      overlay: support,
-      ...(limits === undefined ? {} : { limits }),
-    });
-    return { dir: targetDir, entriesFile, facts };
-  });
-  await Promise.allSettled(jobs);
-  return Promise.all(jobs);
+/** A refused image is not there, under no name. */
+function visible({ images, names }: Store): string[] {
+  return [...images.list().map(({ id }) => id), ...names.list().map(({ name }) => name)];
 }
 
 /** Names that mark attempts to leave the root, where such an attempt would have put them. */

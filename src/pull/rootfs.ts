@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { LadingError } from '../lib/errors.ts';
 import { chainIds, type Digest } from '../oci/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
-import { buildFixUp, lowerDirectories, mergeByCopy } from '../unpack/index.ts';
+import { buildFixUp, lowerDirectories } from '../unpack/index.ts';
+import type { PullDependencies } from './dependencies.ts';
 
 /**
  * The directories that make up the root file system of an image, to be stacked with overlayfs: topmost first, the
@@ -24,9 +25,13 @@ export async function rootfsOf({ store }: { store: Store }, imageId: Digest): Pr
  * Copies the root file system of an image into an empty directory, where overlayfs does not work.
  * @throws as `rootfsOf`
  */
-export async function copyRootfs({ store }: { store: Store }, imageId: Digest, targetDir: string): Promise<void> {
+export async function copyRootfs(
+  { store, unpack }: Pick<PullDependencies, 'store' | 'unpack'>,
+  imageId: Digest,
+  targetDir: string,
+): Promise<void> {
   const image = completeImage(store, imageId);
-  await mergeByCopy(await unpackedLayers(store, image), targetDir);
+  await unpack.merge({ layers: await unpackedLayers(store, image), targetDir });
 }
 
 /**

@@ -21,10 +21,13 @@ interface Prober {
  */
 export class OverlayMemory {
   readonly #store: StoreParts & { readonly readOnly: boolean };
+  readonly #given: OverlaySupport | undefined;
   #known: Promise<OverlaySupport> | undefined;
 
-  constructor(store: StoreParts & { readonly readOnly: boolean }) {
+  /** @param given instead of what a probe would find */
+  constructor(store: StoreParts & { readonly readOnly: boolean }, given?: OverlaySupport) {
     this.#store = store;
+    this.#given = given;
   }
 
   support(): Promise<OverlaySupport> {
@@ -37,9 +40,9 @@ export class OverlayMemory {
     const prober = JSON.stringify(thisProber());
     const remembered = database.setting('overlay');
     const [by, support] = remembered ? (JSON.parse(remembered) as [string, OverlaySupport]) : [];
-    if (support && by === prober) return support;
+    if (support && by === prober && !this.#given) return support;
     if (this.#store.readOnly) return support ?? { mode: 'copy', reason: 'the store is open for reading only' };
-    const probed = await this.#probe();
+    const probed = this.#given ?? (await this.#probe());
     this.#refuseOtherForm(probed);
     database.transaction(() => {
       database.setSetting('overlay', JSON.stringify([prober, probed]));

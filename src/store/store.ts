@@ -31,6 +31,8 @@ export interface StoreOptions {
   readonly unpacks?: boolean;
   /** Default `always`. */
   readonly keepCompressedLayers?: KeepCompressedLayers | undefined;
+  /** How layers are stacked, if it is not to be found out by trying. */
+  readonly overlay?: OverlaySupport | undefined;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -75,7 +77,7 @@ export class Store implements StoreParts {
     this.imageUses = new ImageUses(database, { now });
     this.starts = new Starts(database, { now });
     this.events = new Events(database, { now });
-    this.#overlay = new OverlayMemory(this);
+    this.#overlay = new OverlayMemory(this, options.overlay);
   }
 
   /**

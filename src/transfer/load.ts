@@ -26,18 +26,18 @@ export interface LoadResult {
  * @throws LadingError `ERR_LADING_DIGEST_MISMATCH` for a name with another digest; what `planPull` and `executePull` throw
  */
 export async function loadImage(
-  { store, unpack }: Pick<PullDependencies, 'store' | 'unpack'>,
+  node: Pick<PullDependencies, 'store' | 'unpack' | 'limits'>,
   source: ImageSource,
   name: string,
   { platform, signal, onProgress }: LoadOptions = {},
 ): Promise<LoadResult> {
-  const deps = { store, unpack, registry: pullSource(source, name) };
+  const deps = { ...node, registry: pullSource(source, name) };
   const plan = await planPull(deps, parseReference(name), { platform, signal });
   try {
     const { imageId, target } = await executePull(deps, plan, { signal, onProgress, by: 'lading load' });
     return { name, imageId, digest: target.digest, warnings: plan.warnings };
   } catch (error) {
-    store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));
+    node.store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));
     throw isWrongContent(error)
       ? new LadingError(error.code, `${source.place}: ${error.message}`, { cause: error, hint })
       : error;

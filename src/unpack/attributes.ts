@@ -24,7 +24,7 @@ import type { Timestamp } from './pax.ts';
  * and `security.capability`, and an ACL decides what the group bits of the mode mean.
  */
 
-const { EACCES, EOPNOTSUPP, EPERM, EINVAL } = constants.errno;
+const { E2BIG, EACCES, EDQUOT, EINVAL, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } = constants.errno;
 
 export const capabilityXattr = 'security.capability';
 export const defaultAclXattr = 'system.posix_acl_default';
@@ -32,6 +32,8 @@ export const defaultAclXattr = 'system.posix_acl_default';
 const droppedXattrs = new Set(['security.selinux', 'security.ima', 'security.evm', 'system.nfs4_acl']);
 /** 2^32 − 1 means "leave unchanged" to chown(2), and what is above wraps around, to root first. */
 const maxId = 0xffff_fffe;
+/** A name or a value that is too long, or a name or a value that the kernel does not understand. */
+const unusable: ReadonlySet<number> = new Set([E2BIG, ERANGE, EINVAL]);
 /** 2^63 − 1 nanoseconds. */
 const maxTime: Timestamp = { sec: 9_223_372_036, nsec: 854_775_807 };
 
@@ -164,6 +166,15 @@ export class AttributeSetter {
     // Not an ACL at all, or a default one of something that is no directory.
     if (isAcl && (errno === EINVAL || errno === EACCES)) {
       return entryError('bad-tar', entry, `the ACL in ${printableName(name)} is none that this entry can have`);
+    }
+    if (unusable.has(errno)) {
+      return entryError('bad-tar', entry, `no file can have the extended attribute ${printableName(name)} as it is`);
+    }
+    if (errno === ENOSPC || errno === EDQUOT) {
+      return new LadingError('ERR_LADING_UNPACK_IO', `cannot unpack ${printableName(entry)}: ${cause.message}`, {
+        cause,
+        hint: 'The disk may be full (df); else its file system has no room for so large attributes: ext4 keeps those of a file in one block.',
+      });
     }
     return hostError(entry, cause);
   }

@@ -8,7 +8,6 @@ export { LayerError, type LayerErrorClass } from './errors.ts';
 export { buildFixUp } from './fix-up.ts';
 export { layerCompression } from './layer-media-types.ts';
 export { defaultLimits, maxLayers, type UnpackLimits } from './limits.ts';
-export { mergeByCopy } from './merge-by-copy.ts';
 export { type TaskOptions, UnpackPool } from './pool.ts';
 export { type LayerDirectory, lowerDirectories } from './stack.ts';
 export { typeFlags } from './tar-header.ts';

@@ -54,7 +54,7 @@ interface SourceDirectory extends TreePlace {
 }
 
 /**
- * Merges in this thread; `mergeByCopy` does it in another one.
+ * Merges in this thread; `UnpackPool.merge` does it in another one.
  * @param onProgress called often, with the bytes copied so far; may throw to stop
  * @throws LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_UNPACK_IO`
  */

@@ -46,6 +46,11 @@ export function findDirectory(
   return typeof found === 'string' ? undefined : found;
 }
 
+/** Made on the way, and left by `..` before anything was put into it. */
+function isUnused({ onDisk, children, whiteouts, marked }: DirectoryNode): boolean {
+  return !onDisk && children.size === 0 && whiteouts === undefined && !marked;
+}
+
 /** The directory; undefined where a component is missing; the name of a component that is no directory. */
 function walk(
   root: DirectoryNode,
@@ -63,7 +68,9 @@ function walk(
     if (component === undefined) return current;
     if (component === '' || component === '.') continue;
     if (component === '..') {
+      const left = current;
       current = current.parent ?? root;
+      if (isUnused(left)) current.children.delete(left.name);
       continue;
     }
     const child: Node | undefined = current.children.get(component);

@@ -72,7 +72,11 @@ export class UnpackPool {
     return (facts as PromiseFulfilledResult<LayerFacts>).value;
   }
 
-  /** Merges unpacked layers into one directory; see `mergeByCopy`. */
+  /**
+   * Makes the root file system of a chain by copying its unpacked layers into one directory, with the same result as a
+   * mount of them.
+   * @throws LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_UNPACK_IO`; the reason of the signal when it was aborted
+   */
   async merge(job: MergeJob, options: TaskOptions = {}): Promise<void> {
     await this.#enqueue({ kind: 'merge', job, control: newControl() }, options);
   }

@@ -16,8 +16,9 @@ export function sparseFormat(sparse: PaxSparse): 'map-in-header' | 'map-in-data'
   const { major, minor } = sparse;
   if (major === '1' && minor === '0') return 'map-in-data';
   if (major === '0' && (minor === '0' || minor === '1')) return 'map-in-header';
-  // Formats 0.0 and 0.1 were first written without a version.
-  if (major === undefined && minor === undefined && sparse.map !== undefined) return 'map-in-header';
+  // Formats 0.0 and 0.1 were first written without a version; one without any extents is a hole from start to end.
+  const hasMap = sparse.map !== undefined || sparse.blocks === 0;
+  if (major === undefined && minor === undefined && hasMap) return 'map-in-header';
   return undefined;
 }
 

@@ -56,7 +56,7 @@ export function parseHeader(block: Buffer): HeaderFields {
     name: prefix === '' ? ownName : `${prefix}/${ownName}`,
     linkName: text(block, 157, 100),
     type: block[156]!,
-    mode: number(block, 100, 8, 'mode'),
+    mode: modeOf(block),
     uid: number(block, 108, 8, 'uid'),
     gid: number(block, 116, 8, 'gid'),
     size,
@@ -98,6 +98,11 @@ function checkChecksum(block: Buffer): void {
 function text(block: Buffer, start: number, length: number): string {
   const end = block.indexOf(0, start);
   return block.toString('latin1', start, end === -1 || end > start + length ? start + length : end);
+}
+
+/** The low bits only, which a number may be too large to keep. */
+function modeOf(block: Buffer): number {
+  return block[100]! >= 0x80 ? block.readUInt16BE(106) : number(block, 100, 8, 'mode');
 }
 
 /** T3. */

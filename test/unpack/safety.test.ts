@@ -51,6 +51,20 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('nothing leads outside 
     expect(readdirSync(outside)).toEqual([]);
   });
 
+  test('a directory that only the way through a symlink passes is not made', () => {
+    apply({ name: 's', type: '2', link: 'a/b/../c' }, { name: 's/f', data: 'x' });
+    expect(readdirSync(join(layer, 'a'))).toEqual(['c']);
+  });
+
+  test.each([
+    ['a name of 260 bytes', { [`SCHILY.xattr.user.${'a'.repeat(255)}`]: '1' }],
+    ['a value of 70,000 bytes', { 'SCHILY.xattr.user.a': 'v'.repeat(70_000) }],
+    ['no name', { 'SCHILY.xattr.': '1' }],
+    ['a name that ends at its namespace', { 'SCHILY.xattr.user.': '1' }],
+  ])('an extended attribute that no file can have: %s', (_, pax) => {
+    expect(() => apply({ name: 'f', pax })).toThrow(expect.objectContaining({ class: 'bad-tar' }));
+  });
+
   test('symlinks in a chain of 255 are followed, 256 are not', () => {
     const links = Array.from({ length: 255 }, (_, index) => ({ name: `l${index}`, type: '2', link: `l${index + 1}` }));
     apply(...links, { name: 'l255/', type: '5' }, { name: 'l0/f', data: 'x' });

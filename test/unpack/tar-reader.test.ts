@@ -157,3 +157,17 @@ test('limits hold for what a header says, before any data', () => {
   const extension = tarHeader({ name: 'x', type: 'x', size: 2000 });
   expect(errorClass(() => read(extension, { limits: { maxExtensionHeaderSize: 1999 } }))).toBe('too-large');
 });
+
+test('a sparse file of format 0.0 without extents is one hole', () => {
+  const hole = { 'GNU.sparse.size': '7000', 'GNU.sparse.numblocks': '0' };
+  const [entry, after] = read(tar({ name: 'hole', pax: hole }, { name: 'after', data: 'x' }));
+  expect(entry).toMatchObject({ name: 'hole', size: 7000, sparse: true });
+  expect(after).toMatchObject({ name: 'after', size: 1 });
+});
+
+test('a mode in base-256 keeps its low bits, however large it is', () => {
+  const header = tarHeader({ name: 'f' });
+  Buffer.from('90000000000001ed', 'hex').copy(header, 100);
+  const [entry] = read(Buffer.concat([withChecksum(header), endOfArchive]));
+  expect(entry!.mode & 0o7777).toBe(0o755);
+});

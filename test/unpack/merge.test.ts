@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { buildFixUp, mergeByCopy, UnpackPool } from '../../src/unpack/index.ts';
+import { buildFixUp, type LayerDirectory, type TaskOptions, UnpackPool } from '../../src/unpack/index.ts';
 import { makeLayer } from '../support/layer-factory.ts';
 import type { TarFields } from '../support/tar-builder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -12,6 +12,7 @@ const mebibyte = 2 ** 20;
 describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs root on Linux)', () => {
   let folder: string;
   let target: string;
+  let merge: (layers: LayerDirectory[], options?: TaskOptions) => Promise<void>;
   let layer: (name: string, ...entries: TarFields[]) => ReturnType<typeof makeLayer>;
   beforeEach(async () => {
     folder = await temporaryFolder();
@@ -19,6 +20,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs r
     mkdirSync(target);
     const pool = new UnpackPool({ workers: 1 });
     onTestFinished(() => pool.close());
+    merge = (layers, options) => pool.merge({ layers, targetDir: target }, options);
     layer = (name, ...entries) => makeLayer({ pool, folder, support: { mode: 'copy', reason: 'test' } }, name, entries);
   });
 
@@ -26,7 +28,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs r
     const large = Buffer.alloc(3 * mebibyte + 17, 'large');
     const sparse = { 'GNU.sparse.size': `${64 * mebibyte}`, 'GNU.sparse.map': `${5 * mebibyte},4` };
     const made = await layer('l', { name: 'large', data: large }, { name: 'sparse', data: 'data', pax: sparse });
-    await mergeByCopy([made], target);
+    await merge([made]);
     expect(readFileSync(join(target, 'large')).equals(large)).toBe(true);
     const { size, blocks } = statSync(join(target, 'sparse'));
     expect(size).toBe(64 * mebibyte);
@@ -36,7 +38,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs r
 
   test('share nothing with the layers', async () => {
     const made = await layer('l', { name: 'a', data: 'kept' }, { name: 'b', type: '1', link: 'a' });
-    await mergeByCopy([made], target);
+    await merge([made]);
     expect(statSync(join(target, 'a'))).toMatchObject({ nlink: 2, ino: statSync(join(target, 'b')).ino });
     writeFileSync(join(target, 'b'), 'changed');
     expect(readFileSync(join(target, 'a'), 'utf8')).toBe('changed');
@@ -52,13 +54,13 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs r
   test('can be stopped', async () => {
     const made = await layer('l', ...Array.from({ length: 50 }, (_, index) => ({ name: `f${index}`, data: 'x' })));
     const signal = AbortSignal.abort(new Error('enough'));
-    await expect(mergeByCopy([made], target, { signal })).rejects.toThrow('enough');
+    await expect(merge([made], { signal })).rejects.toThrow('enough');
   });
 
   test('progress counts copied bytes up to all of them', async () => {
     const made = await layer('l', { name: 'a', data: 'x'.repeat(1000) });
     const seen: number[] = [];
-    await mergeByCopy([made], target, { onProgress: (bytes) => seen.push(bytes) });
+    await merge([made], { onProgress: (bytes) => seen.push(bytes) });
     expect(seen.every((bytes) => bytes <= 1000)).toBe(true);
   });
 
