@@ -1,8 +1,8 @@
 import type { Clock } from '../lib/clock.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
-import { crashLoopKey } from '../policy/index.ts';
+import { crashLoopKey, goQuote } from '../policy/index.ts';
 import { hasInstance, isRunning } from './container-record.ts';
-import type { EventRecorder } from './events.ts';
+import { containerFieldPath, type EventRecorder } from './events.ts';
 import type { ImageBackOff } from './image-manager.ts';
 import type { Pod } from './pod.ts';
 import { type ContainerOutput, PodLogs } from './pod-logs.ts';
@@ -59,6 +59,7 @@ export class PodWorker {
     this.finished = new Promise((resolve) => {
       this.#resolveFinished = resolve;
     });
+    this.#tellOfOverrides();
     this.#loop = this.#run();
   }
 
@@ -153,6 +154,18 @@ export class PodWorker {
       await this.#sync.stopContainers(grace);
     }
     await this.#removed;
+  }
+
+  #tellOfOverrides(): void {
+    const tell = (fieldPath: string | undefined, from: string | undefined, to: string) => {
+      if (from === undefined) return;
+      const message = `Image ${goQuote(from)} is overridden for this run: ${goQuote(to)}`;
+      this.#events.record(this.pod, fieldPath, { type: 'Normal', reason: 'ImageOverridden', message });
+    };
+    for (const record of this.#sync.records) {
+      tell(containerFieldPath(record), record.container.insteadOf, record.container.image);
+    }
+    for (const { insteadOf, reference } of this.pod.spec.imageVolumes) tell(undefined, insteadOf, reference);
   }
 
   async #run(): Promise<void> {

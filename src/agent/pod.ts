@@ -42,6 +42,8 @@ export interface ImageVolume {
   /** As written. */
   readonly reference: string;
   readonly pullPolicy: PullPolicy;
+  /** What the manifest says, when another image is used for this run. */
+  readonly insteadOf?: string;
 }
 
 /** Where a container sees an image volume. */
@@ -60,6 +62,8 @@ export interface PodContainer {
   readonly name: string;
   /** As written. */
   readonly image: string;
+  /** What the manifest says, when another image is used for this run. */
+  readonly insteadOf?: string;
   readonly imagePullPolicy: PullPolicy;
   /** Whether the manifest has the policy or the image's tag decided it. */
   readonly pullPolicyOrigin: 'written' | 'defaulted';

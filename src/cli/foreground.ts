@@ -21,6 +21,7 @@ import type { RunOptions } from './commands/run.ts';
 import { kubeletSettings } from './configuration/kubelet.ts';
 import { UsageError } from './error-report.ts';
 import { shortDigest } from './human.ts';
+import { overrideImages } from './image-overrides.ts';
 import { chooseRuntime, type Node, openNode, type PodNode, startAgent, whenUnreachableSetting } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
@@ -34,7 +35,8 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
   const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };
   const node = await openNode({ root: cli.settings.root, store: storeOptions(cli), registry });
   try {
-    return await runPods({ cli, node, screen, plugins }, pods, options);
+    const overridden = await overrideImages(pods, options.imageOverride ?? [], node, cli.signal);
+    return await runPods({ cli, node, screen, plugins }, overridden, options);
   } finally {
     await screen.close();
     await node.close();

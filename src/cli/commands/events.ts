@@ -45,8 +45,8 @@ export function define(command: Command, cli: Cli): void {
 async function events(cli: Cli, { pod, follow = false, output, headers }: EventsOptions): Promise<void> {
   const { eventsOf } = await import('../event-stream.ts');
   const { root } = cli.settings;
-  const isWanted = ({ object: { namespace, name } }: StoredEvent) =>
-    pod === undefined || pod === name || pod === `${namespace}/${name}`;
+  const isWanted = ({ object: { kind, namespace, name } }: StoredEvent) =>
+    pod === undefined || (kind === 'Pod' && [name, `${namespace}/${name}`].includes(pod));
   const all = eventsOf(root, { follow, signal: cli.signal });
   if (follow) return followEvents(cli, all, { isWanted, output, headers });
   const list: StoredEvent[] = [];

@@ -6,6 +6,7 @@ export interface RunOptions {
   readonly runtime?: RuntimeChoice;
   readonly gracePeriod?: number;
   readonly retry?: true;
+  readonly imageOverride?: readonly string[];
   readonly imageCredentialProviderConfig?: string;
   readonly imageCredentialProviderBinDir?: string;
 }
@@ -22,6 +23,12 @@ export function define(command: Command, cli: Cli): void {
     )
     .option('--grace-period <seconds>', "time to end after Ctrl-C, instead of the pods' own", parseSeconds)
     .option('--retry', 'keep trying when a container cannot be started the first time, as a kubelet does')
+    .addOption(
+      new Option(
+        '--image-override <name=digest>',
+        'run this digest of an image, of the node or of its registry; can be given several times',
+      ).argParser((text: string, before: readonly string[] = []) => [...before, text]),
+    )
     .option('--image-credential-provider-config <file>', "credential plugins: the kubelet's file, or a folder of such")
     .option('--image-credential-provider-bin-dir <dir>', 'where the programs of credential plugins are')
     .addHelpText(
@@ -34,6 +41,10 @@ export function define(command: Command, cli: Cli): void {
   addExamples(command, [
     ['lading run pod.yaml', 'Run the pods of a manifest until they end or Ctrl-C'],
     ['kubectl get deployment web -o yaml | lading run -', 'Run a pod of a deployment as it is in a cluster'],
+    [
+      'lading run --image-override img1:latest=sha256:76c84bf4666e pod.yaml',
+      'Roll back to a digest that `lading history img1:latest` shows',
+    ],
     ['lading run --runtime embedded --root ./node pod.yaml', 'Without runc and crun, on a node in a folder'],
   ]);
 }
