@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Agent, type AgentOptions, type ImageDecision } from '../../src/agent/index.ts';
-import { keepEvent, type Node, openNode } from '../../src/cli/node.ts';
+import { type Node, openNode } from '../../src/cli/node.ts';
 import { EngineRuntimeService } from '../../src/engine/index.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { defaultKubeletConfig } from '../../src/policy/index.ts';
@@ -51,7 +51,7 @@ describe.skipIf(missing)(`with containers that end at once${missing ? ` (skipped
         started += 1;
         if (decision.error !== undefined) failures.push(decision);
       },
-      onEvent: (event) => keepEvent(node.store, event),
+      onEvent: (event) => node.store.events.record(event),
     });
     clock.settle = async () => {
       do await delay(1);

@@ -15,6 +15,8 @@ export interface Passed {
 }
 
 export interface ProxyBehaviour {
+  /** Called before a request is passed on; it waits for it. */
+  readonly before?: (passed: Passed) => Promise<void>;
   /** What the client gets instead of a blob's bytes. */
   readonly alter?: (blob: Digest, bytes: Buffer) => Buffer;
   /** Called before each piece of a blob's body; the piece waits for it. False cuts the connection. */
@@ -55,6 +57,7 @@ export class RecordingProxy {
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const passed: Passed = { method: request.method, path: request.path, from, blob, status: 0, bytes: 0 };
     this.passed.push(passed);
+    await this.behaviour.before?.(passed);
     const { accept, range } = request.headers;
     const answer = await fetch(`${this.#upstream}${request.path}`, {
       method: request.method,
