@@ -33,7 +33,12 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
   const screen = new Screen(cli);
   const { mirrors = {} } = registryOptions(cli);
   const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };
-  const node = await openNode({ root: cli.settings.root, store: storeOptions(cli), registry });
+  const node = await openNode({
+    root: cli.settings.root,
+    store: storeOptions(cli),
+    registry,
+    limits: cli.settings['unpack.limits'],
+  });
   try {
     const overridden = await overrideImages(pods, options.imageOverride ?? [], node, cli.signal);
     return await runPods({ cli, node, screen, plugins }, overridden, options);

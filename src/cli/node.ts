@@ -24,7 +24,7 @@ import { defaultKubeletConfig, imageGcPolicyOf, type KubeletConfig, type WhenUnr
 import { RegistryClient, type RegistryClientOptions } from '../registry/index.ts';
 import { type ContainerRuntime, type RuntimeChoice, selectRuntime } from '../runtime/index.ts';
 import { type NodeEvent, openStore, type Store, type StoreOptions } from '../store/index.ts';
-import { UnpackPool } from '../unpack/index.ts';
+import { type UnpackLimits, UnpackPool } from '../unpack/index.ts';
 import type { Settings } from './configuration/configuration.ts';
 import { imageCollectorOf } from './image-collection.ts';
 import { PullEvents } from './pull-events.ts';
@@ -37,6 +37,8 @@ export interface NodeOptions {
   /** `unpacks`: false where containers cannot run; images are kept as they come. */
   readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers' | 'readOnly'>;
   readonly registry?: RegistryClientOptions;
+  /** Of layers. */
+  readonly limits?: Partial<UnpackLimits> | undefined;
 }
 
 export interface Node {
@@ -51,7 +53,7 @@ export interface Node {
 export async function openNode(options: NodeOptions): Promise<Node> {
   const store = await openStore(options.root, options.store);
   const registry = new RegistryClient(options.registry);
-  const unpack = new UnpackPool({});
+  const unpack = new UnpackPool({ limits: options.limits });
   const deps = { store, registry, unpack };
   return {
     ...deps,

@@ -1,6 +1,6 @@
 import type { Credential, RegistryClient } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
-import type { UnpackLimits, UnpackPool } from '../unpack/index.ts';
+import type { UnpackPool } from '../unpack/index.ts';
 
 /** Where images come from: a registry client, or whatever else gives out manifests and blobs as one does. */
 export type PullSource = Pick<RegistryClient, 'resolve' | 'fetchManifest' | 'fetchBlob' | 'readBlob'>;
@@ -10,8 +10,6 @@ export interface PullDependencies {
   readonly store: Store;
   readonly registry: PullSource;
   readonly unpack: UnpackPool;
-  /** What a layer may cost, where it is not the default. */
-  readonly limits?: Partial<UnpackLimits> | undefined;
 }
 
 export interface PullOptions {

@@ -4,8 +4,6 @@ import type { GrowingBlob } from '../unpack/index.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import type { UnpackedLayer } from './early-unpack.ts';
 
-type UnpackDependencies = Pick<PullDependencies, 'store' | 'unpack' | 'limits'>;
-
 interface UnpackTask {
   readonly descriptor: Descriptor;
   readonly diffId: Digest;
@@ -21,7 +19,7 @@ interface UnpackTask {
  * @throws LayerError; LadingError `ERR_LADING_DIGEST_MISMATCH` if it unpacks to another layer
  */
 export async function unpackLayer(
-  deps: UnpackDependencies,
+  deps: Pick<PullDependencies, 'store' | 'unpack'>,
   task: UnpackTask,
   onProgress: (bytes: number) => void = () => {},
 ): Promise<void> {
@@ -31,7 +29,7 @@ export async function unpackLayer(
 
 /** @returns undefined if the layer is there (now) */
 export async function unpackUnpublished(
-  deps: UnpackDependencies,
+  deps: Pick<PullDependencies, 'store' | 'unpack'>,
   task: UnpackTask,
   onProgress: (bytes: number) => void,
 ): Promise<UnpackedLayer | undefined> {
@@ -41,7 +39,7 @@ export async function unpackUnpublished(
 
 /** Leaves nothing behind when it fails. */
 export async function unpackInto(
-  { store, unpack, limits }: UnpackDependencies,
+  { store, unpack }: Pick<PullDependencies, 'store' | 'unpack'>,
   writer: LayerWriter,
   { descriptor, diffId, options, growing, piped, dominates }: UnpackTask,
   onProgress: (bytes: number) => void = () => {},
@@ -58,7 +56,6 @@ export async function unpackInto(
         targetDir: writer.dir,
         entriesFile: writer.entriesFile,
         overlay,
-        ...(limits && { limits }),
         inTwoThreads: dominates,
       },
       { signal: options.signal, onProgress },

@@ -26,7 +26,7 @@ export interface LoadResult {
  * @throws LadingError `ERR_LADING_DIGEST_MISMATCH` for a name with another digest; what `planPull` and `executePull` throw
  */
 export async function loadImage(
-  node: Pick<PullDependencies, 'store' | 'unpack' | 'limits'>,
+  node: Pick<PullDependencies, 'store' | 'unpack'>,
   source: ImageSource,
   name: string,
   { platform, signal, onProgress }: LoadOptions = {},

@@ -18,7 +18,7 @@ const hints: Partial<Record<LayerErrorClass, string>> = {
   'bad-compression': 'The blob is damaged or was not made by gzip or zstd; push the image again.',
   'bad-tar': 'The layer was written by a broken tool; build and push the image again.',
   'digest-mismatch': 'The registry serves content that the image does not name; pull again or push the image again.',
-  'too-large': 'Raise the limit in the configuration if you trust this image.',
+  'too-large': 'If you trust this image, raise its limit: `unpack.limits` in the configuration (lading config).',
   'unsafe-path': 'An entry tries to leave the root of its image; do not trust this image.',
 };
 

@@ -6,6 +6,7 @@ import type { LayerFacts } from '../lib/layer-facts.ts';
 import { siblingModule } from '../lib/sibling-module.ts';
 import { newRing } from './chunk-ring.ts';
 import { fromPlainError } from './errors.ts';
+import type { UnpackLimits } from './limits.ts';
 import type { MergeJob } from './merge.ts';
 import type { UnpackJob } from './unpack-layer.ts';
 import { newControl, type Report, requestStop, type Task } from './worker-protocol.ts';
@@ -34,13 +35,16 @@ interface Queued {
  */
 export class UnpackPool {
   readonly #size: number;
+  readonly #limits: Partial<UnpackLimits>;
   readonly #idle: Worker[] = [];
   readonly #busy = new Map<Worker, Queued>();
   readonly #queue: Queued[] = [];
   #closed = false;
 
-  constructor(options: { workers?: number } = {}) {
+  /** @param options.limits what a layer may cost, where it is not the default */
+  constructor(options: { workers?: number; limits?: Partial<UnpackLimits> | undefined } = {}) {
     this.#size = options.workers ?? Math.min(availableParallelism(), maxDefaultWorkers);
+    this.#limits = options.limits ?? {};
   }
 
   /**
@@ -49,7 +53,8 @@ export class UnpackPool {
    * @throws LayerError for a layer that must not be used; LadingError `ERR_LADING_DISK_FULL`, `ERR_LADING_UNPACK_IO`,
    * `ERR_LADING_UNMAPPED_ID`, `ERR_LADING_UNPACK_WORKER` otherwise; the reason of the signal when it was aborted
    */
-  async unpack(job: UnpackJob, options: TaskOptions = {}): Promise<LayerFacts> {
+  async unpack(given: UnpackJob, options: TaskOptions = {}): Promise<LayerFacts> {
+    const job = { ...given, limits: { ...this.#limits, ...given.limits } };
     if (job.inTwoThreads && this.#size > 1) return this.#unpackInTwo(job, options);
     const facts = await this.#enqueue({ kind: 'unpack', job, control: newControl() }, options);
     return facts!;

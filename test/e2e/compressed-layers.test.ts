@@ -65,6 +65,22 @@ describe.skipIf(dockerRegistryMissing)(
         await registry.start();
       }
     });
+
+    test('limits of the configuration refuse a layer, and say which key raises them', async () => {
+      const { root } = await newNode('always');
+      const limits = ['--unpack-limits', '{maxLayerSize: 1000000}'];
+      const { exitCode, stderr } = await runLading([
+        '-v',
+        '--root',
+        root,
+        ...limits,
+        'pull',
+        `${registry.address}/app:1`,
+      ]);
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 1 });
+      expect(stderr).toMatch(/ERR_LADING_LAYER_TOO_LARGE/);
+      expect(stderr).toContain('unpack.limits');
+    });
   },
 );
 

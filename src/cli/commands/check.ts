@@ -43,7 +43,7 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
   const { signal } = cli;
   const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: !repair }));
   const registry = new RegistryClient(registryOptions(cli));
-  const unpack = new UnpackPool();
+  const unpack = new UnpackPool({ limits: cli.settings['unpack.limits'] });
   try {
     const report = await store.check({
       depth: quick ? 'quick' : 'full',

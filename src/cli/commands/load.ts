@@ -55,7 +55,7 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
       ? undefined
       : oci.formatReference(oci.pullReference(parseArgument(oci.parseReference, options.name)));
   const store = await openStore(cli.settings.root, storeOptions(cli));
-  const unpack = new UnpackPool();
+  const unpack = new UnpackPool({ limits: cli.settings['unpack.limits'] });
   // Whoever waits for input that does not come can still be stopped.
   const from = input === '-' ? { stream: addAbortSignal(cli.signal, process.stdin), name: 'on standard input' } : input;
   try {

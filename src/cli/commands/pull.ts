@@ -53,7 +53,7 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
   const references = images.map((image) => oci.pullReference(parseArgument(oci.parseReference, image)));
   const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: options.dryRun === true }));
   const registry = new RegistryClient(registryOptions(cli));
-  const unpack = new UnpackPool();
+  const unpack = new UnpackPool({ limits: cli.settings['unpack.limits'] });
   try {
     await forEachArgument(cli, references, (reference) =>
       pullOne(cli, { store, registry, unpack }, { reference, platform, options }),

@@ -21,6 +21,12 @@ export const configurationKeys = {
     ...text('whether the blobs of layers are kept: always, untilUnpacked, never', '<when>'),
     default: 'always',
   },
+  'unpack.limits': {
+    summary:
+      'what a layer may cost: {maxLayerSize, maxEntrySize, maxEntries, maxExtensionHeaderSize, maxZstdWindowSize}',
+    placeholder: '<yaml>',
+    kind: 'yaml',
+  },
   'registry.mirrors': {
     summary: 'mirrors that are asked before a registry: {HOST: [URL, …]}',
     placeholder: '<yaml>',

@@ -24,10 +24,22 @@ const mirrors = v.pipeAsync(
   }),
 );
 
+const limit = v.exactOptional(v.pipe(number, v.minValue(1, 'expected a whole number above 0')));
+
 /** What each key may hold. */
 const schemas = {
   root: text,
   'store.keepCompressedLayers': choice('always', 'untilUnpacked', 'never'),
+  'unpack.limits': v.strictObject(
+    {
+      maxLayerSize: limit,
+      maxEntrySize: limit,
+      maxEntries: limit,
+      maxExtensionHeaderSize: limit,
+      maxZstdWindowSize: limit,
+    },
+    'expected {maxLayerSize, maxEntrySize, maxEntries, maxExtensionHeaderSize, maxZstdWindowSize}, each a whole number above 0',
+  ),
   'registry.mirrors': mirrors,
   'images.whenRegistryUnreachable': choice('fail', 'use-cached'),
   'images.useCachedMaxAge': duration,
