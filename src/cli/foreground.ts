@@ -26,6 +26,7 @@ import { chooseRuntime, type Node, openNode, type PodNode, startAgent, whenUnrea
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
 import { registryOptions } from './registry-options.ts';
+import { runningDigest } from './running-digest.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
@@ -89,7 +90,9 @@ async function runPods(
     whenUnreachable: whenUnreachableSetting(cli.settings),
     onOutput: (output) => screen.output(output),
     onDecision: (decision) => {
-      screen.decision(decision);
+      const { imageRef, image } = decision;
+      const digest = imageRef === undefined ? undefined : runningDigest(node.images, imageRef, image);
+      screen.decision(decision, digest);
       firstStarts.decided(decision);
     },
     onNodeEvent: (event) => screen.nodeEvent(event),
@@ -220,11 +223,15 @@ class Screen {
     this.#write(stderr, `${type === 'Warning' ? styleText('yellow', line, { stream: stderr }) : line}\n`);
   }
 
-  decision({ pod, container, policy, imageRef, reasons, error }: ImageDecision): void {
+  /** @param digest of what runs */
+  decision({ pod, container, policy, reasons, error }: ImageDecision, digest: Promise<string> | undefined): void {
     if (error !== undefined && !this.#cli.verbose) return;
-    const what = error === undefined ? `runs image ${shortDigest(imageRef ?? '')}` : `does not start (${error})`;
     const why = this.#cli.verbose ? `: ${reasons.map(({ text }) => text).join(' ')}` : '';
-    this.note(`${pod.metadata.name}/${container}  ${policy}: ${what}${why}`);
+    const { stderr } = this.#cli;
+    this.#enqueue(async () => {
+      const what = digest === undefined ? `does not start (${error})` : `runs ${shortDigest(await digest)}`;
+      this.#print(stderr, `${printable(`${pod.metadata.name}/${container}  ${policy}: ${what}${why}`)}\n`);
+    });
   }
 
   progress(name: string, progress: PullProgress): void {
@@ -249,11 +256,14 @@ class Screen {
   }
 
   #write(stream: NodeJS.WriteStream, text: string): void {
-    this.#enqueue(() => {
-      this.#view?.close();
-      this.#view = undefined;
-      stream.write(text);
-    });
+    this.#enqueue(() => this.#print(stream, text));
+  }
+
+  /** In its turn only. */
+  #print(stream: NodeJS.WriteStream, text: string): void {
+    this.#view?.close();
+    this.#view = undefined;
+    stream.write(text);
   }
 
   #enqueue(task: () => void | Promise<void>): void {

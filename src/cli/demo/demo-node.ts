@@ -4,6 +4,7 @@ import { LadingError } from '../../lib/errors.ts';
 import type { PullPolicy } from '../../policy/index.ts';
 import type { ContainerRuntime } from '../../runtime/index.ts';
 import { type Node, openNode, type PodNode, startAgent } from '../node.ts';
+import { runningDigest } from '../running-digest.ts';
 import { noContainers } from './no-containers.ts';
 
 export interface DemoPod {
@@ -136,7 +137,10 @@ export class DemoNode {
         pod: podName,
         policy: decision.policy,
         decision: decisionText(decision, { requests, bytes }),
-        digest: decision.error === undefined ? await this.#digestOf(decision.imageRef!) : undefined,
+        digest:
+          decision.error === undefined
+            ? await runningDigest(this.#node.images, decision.imageRef!, decision.image)
+            : undefined,
         requests,
         bytes,
         printed,
@@ -145,12 +149,6 @@ export class DemoNode {
       clearTimeout(timer);
       this.#pending.delete(uid);
     }
-  }
-
-  async #digestOf(imageId: string): Promise<string> {
-    const image = await this.#node.images.imageStatus({ image: imageId });
-    const [repoDigest] = image?.repoDigests ?? [];
-    return repoDigest?.slice(repoDigest.indexOf('@') + 1) ?? imageId;
   }
 
   #decided(decision: ImageDecision): void {
