@@ -157,7 +157,7 @@ function startImageGc(
 }
 
 /** For `lading events`; nothing depends on it. */
-function keepEvent(store: Store, { type, reason, message, hint, object }: NodeEvent): void {
+export function keepEvent(store: Store, { type, reason, message, hint, object }: NodeEvent): void {
   try {
     store.events.record({ type, reason, message, hint, object });
   } catch (error) {
