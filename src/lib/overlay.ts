@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from './crash-point.ts';
 import { debugLog } from './debug.ts';
 import { fileTypes, lsetxattr, mknod, umount2, unmountFlags } from './libc.ts';
 import { mountOverlay, type OverlaySupport } from './overlay-mount.ts';
@@ -65,6 +66,7 @@ function tryOverlay(scratch: string, userxattr: boolean): string | undefined {
     return (error as Error & { cause?: Error }).cause?.message ?? (error as Error).message;
   }
   try {
+    crashPoint('overlay-probed');
     return wrongWithMerged(path('merged'));
   } catch (error) {
     return (error as Error).message;

@@ -1,3 +1,4 @@
+import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { chainIds, type Descriptor, type Digest, repositoryName } from '../oci/index.ts';
@@ -67,12 +68,14 @@ export async function executePull(
   }
   const lease = store.leases.acquire(contentOf(plan), { expiresMs: leaseExpiresMs });
   try {
+    crashPoint('lease-taken');
     requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
     const fetched = await fetchAll(deps, plan, options, lease);
     const diffIds = plan.layers.map(({ diffId }) => diffId);
     if (store.unpacks) await ensureFixUp(store, diffIds, options);
     options.signal?.throwIfAborted();
     store.database.transaction(() => store.images.publish(imageOf(store, plan), names, options.by));
+    crashPoint('image-published');
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
   } catch (error) {

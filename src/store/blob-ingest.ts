@@ -90,6 +90,7 @@ export class FileIngest implements BlobIngest {
         const file = await openData(join(folder, 'data'));
         const ingest = new FileIngest(key, folder, file, lock, to);
         await ingest.#takeUp();
+        crashPoint('ingest-opened');
         return ingest;
       } catch (error) {
         await lock.release();

@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto';
+import { crashPoint } from '../lib/crash-point.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import { dropLayerBlobs } from './compressed-layers.ts';
+import { collectGarbage } from './garbage.ts';
 import type { ImageRecord } from './images.ts';
 import { type Step, Steps } from './steps.ts';
 import type { StoreParts } from './store-parts.ts';
 
 /** Something that is not as the store promises. */
 export interface Finding {
-  readonly step: 'database' | 'blobs' | 'layers' | 'images' | 'names';
-  /** Digest, diffID, image id or name. */
+  readonly step: 'database' | 'blobs' | 'layers' | 'fix-ups' | 'images' | 'names';
+  /** Digest, diffID, chainID, image id or name. */
   readonly subject: string;
   /** One sentence. */
   readonly problem: string;
@@ -22,6 +24,8 @@ export interface Finding {
 
 export interface CheckReport {
   readonly findings: readonly Finding[];
+  /** What no name and no lease reaches, or was left unfinished too long ago: harmless; the next collection takes it. */
+  readonly leftovers: readonly string[];
   readonly steps: readonly Step[];
 }
 
@@ -49,13 +53,16 @@ export async function checkStore(store: StoreParts, options: CheckOptions = {}):
   await steps.run('database', () => check.database());
   await steps.run('blobs', () => check.blobs());
   await steps.run('layers', () => check.layers());
+  await steps.run('fix-ups', () => check.fixUps());
   await steps.run('images', () => check.images());
   await steps.run('names', () => check.names());
-  return { findings: check.findings, steps: steps.list };
+  await steps.run('leftovers', () => check.findLeftovers());
+  return { findings: check.findings, leftovers: check.leftovers, steps: steps.list };
 }
 
 class Check {
   readonly findings: Finding[] = [];
+  leftovers: readonly string[] = [];
   readonly #store: StoreParts;
   readonly #options: CheckOptions;
   readonly #blobUsers: Map<Digest, BlobUse>;
@@ -101,6 +108,21 @@ class Check {
     return layers.length;
   }
 
+  /** Fix-up layers are there; one that is lost is worked out again when it is needed. */
+  fixUps(): number {
+    const { fixUps, database } = this.#store;
+    const needed = fixUps.list();
+    for (const chainId of needed) {
+      if (fixUps.state(chainId) === 'needed') continue;
+      const finding = { step: 'fix-ups', subject: chainId, problem: 'has lost its fix-up layer' } as const;
+      if (this.#options.repair) {
+        database.transaction(() => database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId));
+      }
+      this.findings.push({ ...finding, state: this.#options.repair ? 'repaired' : 'found' });
+    }
+    return needed.length;
+  }
+
   async images(): Promise<number> {
     const images = this.#store.images.list();
     for (const image of images) {
@@ -134,6 +156,12 @@ class Check {
     return records.length;
   }
 
+  async findLeftovers(): Promise<number> {
+    const { images, layers, fixUps, blobs, ingests } = await collectGarbage(this.#store, { dryRun: true });
+    this.leftovers = [...images, ...layers, ...fixUps, ...blobs, ...ingests];
+    return this.leftovers.length;
+  }
+
   async #damage(digest: Digest): Promise<string | undefined> {
     const hash = createHash(digestAlgorithm(digest));
     try {
@@ -149,6 +177,7 @@ class Check {
     const use = this.#blobUsers.get(digest);
     await this.#settle({ step: 'blobs', subject: digest, problem }, async (hooks) => {
       trash.take(blobs.path(digest));
+      crashPoint('repair-blob');
       if (use) await hooks.fetchBlob(use.descriptor, use.names);
     });
   }
@@ -177,6 +206,7 @@ class Check {
         database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
         trash.take(layers.folder(diffId));
       });
+      crashPoint('repair-layer');
       if (!blob) return;
       await hooks.unpackLayer(diffId, blob);
       await dropLayerBlobs(this.#store, [{ descriptor: blob, diffId }]);

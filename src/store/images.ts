@@ -1,3 +1,4 @@
+import { crashPoint } from '../lib/crash-point.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -101,7 +102,7 @@ export class Images {
    * is leased.
    */
   remove(id: Digest): boolean {
-    return this.#database.removal(() => {
+    const isRemoved = this.#database.removal(() => {
       const image = this.get(id);
       if (!image) return false;
       this.release(digestsOf(image));
@@ -109,6 +110,8 @@ export class Images {
       this.#database.run('DELETE FROM images WHERE id = ?', id);
       return true;
     });
+    crashPoint('image-removed');
+    return isRemoved;
   }
 }
 

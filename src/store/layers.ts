@@ -182,7 +182,8 @@ export class Layers {
 function parseFacts(text: string, diffId: Digest): LayerFacts | undefined {
   try {
     const facts = JSON.parse(text) as LayerFacts;
-    return facts.version === 1 && facts.diffId === diffId ? facts : undefined;
+    const lists = [facts.implied, facts.whiteouts, facts.opaques, facts.fresh];
+    return facts.version === 1 && facts.diffId === diffId && lists.every(Array.isArray) ? facts : undefined;
   } catch {
     return undefined;
   }

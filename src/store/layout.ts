@@ -1,6 +1,7 @@
 /** The root as an OCI image layout, so that other tools can read it as it is: `oci-layout` and `index.json`. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import { diskError } from './disk.ts';
 import type { NameRecord } from './names.ts';
@@ -27,7 +28,16 @@ function writeIfOther(path: string, text: string): void {
   if (read(path) === text) return;
   const unfinished = `${path}.${process.pid}`;
   writeFileSync(unfinished, text);
+  crashPoint('layout-written');
   renameSync(unfinished, path);
+}
+
+/** What a kill between the two leaves. Call it while nobody else opens the store. */
+export function removeUnfinished(root: string): void {
+  for (const name of readdirSync(root)) {
+    const [, pid] = /^(?:index\.json|oci-layout)\.(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(root, name), { force: true });
+  }
 }
 
 function read(path: string): string | undefined {

@@ -53,6 +53,7 @@ export class StagedFolder {
         const content = join(path, 'new');
         void trash.remove(content);
         await mkdir(content, { mode: 0o755 });
+        crashPoint('folder-opened');
         const sync = sharedSync((await stat(content)).dev);
         const fileSystem = await open(content, 'r');
         return new StagedFolder(content, { target, trash }, { lock, fileSystem, sync, order: sync.begin() });
@@ -85,6 +86,7 @@ export class StagedFolder {
   async discard(): Promise<void> {
     if (this.#ended) return;
     await this.#trash.remove(this.path);
+    crashPoint('folder-discarded');
     await this.#end();
   }
 

@@ -1,5 +1,6 @@
 import { readdir, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import { isDigest } from '../oci/digest.ts';
 import { BlobStore } from './blob-store.ts';
@@ -15,7 +16,7 @@ import { collectGarbage, type GarbageOptions, type GarbageReport } from './garba
 import { ImageUses } from './image-uses.ts';
 import { type ImageLayer, Images } from './images.ts';
 import { Layers } from './layers.ts';
-import { writeLayout } from './layout.ts';
+import { removeUnfinished, writeLayout } from './layout.ts';
 import { type Lease, Leases } from './leases.ts';
 import { Names } from './names.ts';
 import { OverlayMemory } from './overlay-memory.ts';
@@ -132,10 +133,13 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   try {
     await makeFolder(root);
     const lock = await lockFolder(root);
+    crashPoint('store-locked');
     let store: Store | undefined;
     try {
       store = new Store(root, Database.open(databaseFile, reserve), { ...options, now, reserve });
+      crashPoint('store-opened');
       await recover(store);
+      crashPoint('store-recovered');
       await reserve.keep();
       return store;
     } catch (error) {
@@ -155,6 +159,7 @@ const renamedLatelyMs = 60 * 60 * 1000;
 /** Looks at names of folders only: as fast for a full store as for an empty one. */
 async function recover(store: Store): Promise<void> {
   const { root, layers, trash } = store;
+  removeUnfinished(root);
   writeLayout(root, store.names.list());
   const known = new Set(layers.list().map(({ diffId }) => layers.folder(diffId)));
   for (const hex of await readdir(join(root, 'layers')).catch(() => [])) {

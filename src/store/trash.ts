@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../lib/crash-point.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
 
@@ -24,6 +25,7 @@ export class Trash {
     const taken = join(this.#folder, randomBytes(8).toString('hex'));
     try {
       renameSync(path, taken);
+      crashPoint('trash-taken');
       return taken;
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined;

@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { crc32 } from 'node:zlib';
+import { crashPoint } from '../lib/crash-point.ts';
 import { fileTypes, lgetxattr, makeDevice, mknodat } from '../lib/libc.ts';
 import {
   closeFd,
@@ -80,6 +81,7 @@ export class Applier implements EntryHandler {
   }
 
   entry(entry: TarEntry): void {
+    crashPoint('layer-entry');
     const name = classifyName(entry.name);
     if (name.kind === 'skip') return;
     this.#budget.addEntry();

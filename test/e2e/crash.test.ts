@@ -1,15 +1,19 @@
+import { once } from 'node:events';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BlobStore } from '../../src/store/index.ts';
 import { type RecordingProxy, recordingProxy } from '../pull/support/recording-proxy.ts';
 import { noise, pushImage, tarOf, testImage } from '../pull/support/test-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
-import { runLading } from '../support/lading-process.ts';
+import { runLading, startLading } from '../support/lading-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const image = testImage({
   layers: [
-    tarOf({ 'a/': '', 'a/one': noise(1_500_000, 1) }),
+    // The next layer only implies `a`, whose mode is no plain one: the chain needs a fix-up layer.
+    tarOf({ 'a/': '', 'a/one': noise(1_500_000, 1) }, { mode: 0o750 }),
     tarOf({ 'a/two': noise(700_000, 2) }),
     tarOf({ 'b/': '', 'b/three': 'three' }),
   ],
@@ -18,15 +22,10 @@ const layerSizes = new Map(image.layers.map(({ digest, size }) => [digest, size]
 
 /** Each place of ingest, unpacking and publication where a kill can find a pull. */
 const whilePulling = [
-  ...['ingest-written', 'ingest-written:4', 'blob-verified', 'blob-synced:2', 'blob-renamed', 'blob-published:4'],
-  ...[
-    'folder-written',
-    'folder-written:2',
-    'folder-synced',
-    'folder-renamed:2',
-    'layer-published',
-    'layer-published:3',
-  ],
+  ...['store-locked', 'store-opened', 'store-recovered', 'layout-written', 'overlay-probed', 'lease-taken'],
+  ...['ingest-opened:3', 'ingest-written', 'ingest-written:4', 'blob-verified', 'blob-synced:2', 'blob-renamed'],
+  ...['blob-published:4', 'folder-opened', 'layer-entry:3', 'folder-written', 'folder-written:2', 'folder-synced'],
+  ...['folder-renamed:2', 'layer-published', 'layer-published:3', 'folder-renamed:4', 'image-published'],
 ];
 
 describe.skipIf(dockerRegistryMissing)(
@@ -55,6 +54,9 @@ describe.skipIf(dockerRegistryMissing)(
     );
 
     test.each([
+      ['rmi', 'image-removed'],
+      ['rmi', 'trash-taken'],
+      ['rmi', 'trash-taken:4'],
       ['rmi', 'garbage-rows'],
       ['rmi', 'garbage-files'],
       ['gc', 'garbage-rows'],
@@ -74,6 +76,44 @@ describe.skipIf(dockerRegistryMissing)(
       await expectSound(root);
     });
 
+    test('at any time of a pull, again and again', async () => {
+      const { proxy, root, name } = await newNode();
+      proxy.behaviour = { pieceBytes: 16 * 1024, beforePiece: () => sleep(2, true) };
+      const random = generator(7);
+      for (let kill = 0; kill < 10; kill += 1) {
+        const there = await bytesThere(root);
+        proxy.take();
+        const child = startLading(['pull', name, '--root', root]);
+        const exited = once(child, 'exit');
+        await Promise.race([exited, sleep(100 + random(700))]);
+        child.kill('SIGKILL');
+        await exited;
+        await expectSound(root);
+        expectOnlyTheRest(proxy, there);
+      }
+      const before = await bytesThere(root);
+      proxy.take();
+      await expectDone(['pull', name, '--root', root]);
+      expectOnlyTheRest(proxy, before);
+      await expectSound(root);
+      expect(await listedImages(root)).toHaveLength(1);
+    });
+
+    test.each([
+      ['repair-layer', (root: string) => path.join(root, 'layers', hex(image.diffIds[1]!), 'fs/a/two')],
+      ['repair-blob', (root: string) => path.join(root, 'blobs/sha256', hex(image.layers[0]!.digest))],
+      ['trash-taken', (root: string) => path.join(root, 'blobs/sha256', hex(image.layers[0]!.digest))],
+    ])('in check --repair at %s: the next one finishes', async (at, damaged) => {
+      const { root, name } = await newNode();
+      await expectDone(['pull', name, '--root', root]);
+      await rm(damaged(root));
+      await writeFile(damaged(root), 'damaged');
+      await expectKill(at, ['check', '--repair', '--root', root]);
+      await expectDone(['check', '--repair', '--root', root]);
+      await expectSound(root);
+      expect(await listedImages(root)).toHaveLength(1);
+    });
+
     async function newNode() {
       const proxy = await recordingProxy(registry);
       const root = path.join(await temporaryFolder(), 'node');
@@ -81,6 +121,18 @@ describe.skipIf(dockerRegistryMissing)(
     }
   },
 );
+
+function hex(digest: string): string {
+  return digest.slice(digest.indexOf(':') + 1);
+}
+
+function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) % below;
+  };
+}
 
 async function expectKill(at: string, args: string[]): Promise<void> {
   const { exitCode, stderr } = await runLading(args, { env: { LADING_CRASH_AT: at } });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import type { RepairHooks, Store } from '../../src/store/index.ts';
-import { publishLayer, putImage, testStore } from './support/test-store.ts';
+import { hourMs, publishLayer, putImage, testStore } from './support/test-store.ts';
 
 async function storeWithImage() {
   const store = await testStore();
@@ -32,8 +32,10 @@ describe('check', () => {
       ['database', 1],
       ['blobs', 3],
       ['layers', 1],
+      ['fix-ups', 0],
       ['images', 1],
       ['names', 1],
+      ['leftovers', 0],
     ]);
   });
 
@@ -138,6 +140,37 @@ describe('check', () => {
     expect(findings).toMatchObject([{ step: 'layers', state: 'repaired' }]);
     expect(repair.fetchBlob).toHaveBeenCalledExactlyOnceWith(descriptor, ['example.com/b:1']);
     expect(repair.unpackLayer).toHaveBeenCalledExactlyOnceWith(layer.diffId, descriptor);
+  });
+
+  test('names leftovers apart: they are no problem, and the next collection takes them', async () => {
+    const { store, image } = await storeWithImage();
+    const ingest = await store.blobs.openIngest('unfinished');
+    await ingest.append(Buffer.from('some'));
+    await ingest.pause();
+    expect(await store.check()).toMatchObject({ findings: [], leftovers: [] });
+    store.images.remove(image.id);
+    const later = await testStore({ root: store.root, now: () => Date.now() + 30 * hourMs });
+    const { findings, leftovers, steps } = await later.check();
+    expect(findings).toEqual([]);
+    expect(leftovers).toEqual(expect.arrayContaining([image.layers[0]!.diffId, image.manifest.digest, 'unfinished']));
+    expect(steps.map(({ name }) => name)).toEqual([
+      ...['database', 'blobs', 'layers', 'fix-ups', 'images', 'names', 'leftovers'],
+    ]);
+    expect(steps.at(-1)!.count).toBe(leftovers.length);
+    await later.collectGarbage();
+    expect((await later.check()).leftovers).toEqual([]);
+  });
+
+  test('finds a lost fix-up layer; repair lets it be worked out again', async () => {
+    const { store } = await storeWithImage();
+    const chainId = digestOf('chain');
+    const writer = await store.fixUps.prepare(chainId);
+    await writer!.publish();
+    await rm(store.fixUps.folder(chainId), { recursive: true });
+    expect((await store.check()).findings).toMatchObject([{ step: 'fix-ups', subject: chainId, state: 'found' }]);
+    await store.check({ repair: hooksFor(store, []) });
+    expect((await store.check()).findings).toEqual([]);
+    expect(store.fixUps.state(chainId)).toBe('unknown');
   });
 
   test('removes a name whose image is gone', async () => {

@@ -65,7 +65,7 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
   }
 }
 
-async function printReport(cli: Cli, { findings, steps }: CheckReport): Promise<void> {
+async function printReport(cli: Cli, { findings, leftovers, steps }: CheckReport): Promise<void> {
   const rows = steps.map(({ name, count, durationMs }) => {
     const found = findings.filter(({ step }) => step === name).length;
     return [name, String(count), String(found), `${Math.ceil(durationMs)}ms`];
@@ -74,5 +74,8 @@ async function printReport(cli: Cli, { findings, steps }: CheckReport): Promise<
   for (const { subject, problem, state, reason } of findings) {
     const outcome = { found: '', repaired: ' (repaired)', 'not-repaired': ` (not repaired: ${reason})` }[state];
     cli.stdout.write(`${oneLine(`${subject} ${problem}${outcome}`)}\n`);
+  }
+  if (leftovers.length > 0) {
+    cli.stdout.write(`${plural(leftovers.length, 'leftover')} that nothing needs: \`lading gc\` removes them.\n`);
   }
 }
