@@ -8,6 +8,8 @@ import { tarEnd, tarHeader, tarPadding } from '../lib/tar-writer.ts';
 
 /** Where an archive is written to. */
 export interface ArchiveOutput {
+  /** Bytes that were written are with the kernel, and their memory is not used any more. */
+  readonly isUnbuffered: boolean;
   write(bytes: Uint8Array): Promise<void>;
   /** Makes it visible, where it is not yet. */
   commit(): Promise<void>;
@@ -38,6 +40,7 @@ export async function fileOutput(path: string): Promise<ArchiveOutput> {
 }
 
 class DeviceOutput implements ArchiveOutput {
+  readonly isUnbuffered = true;
   readonly #file: FileHandle;
 
   constructor(file: FileHandle) {
@@ -56,6 +59,7 @@ class DeviceOutput implements ArchiveOutput {
 }
 
 class FileOutput implements ArchiveOutput {
+  readonly isUnbuffered = true;
   readonly #file: FileHandle;
   readonly #unfinished: string;
   readonly #path: string;
@@ -85,6 +89,7 @@ class FileOutput implements ArchiveOutput {
 /** A pipe, say. What lists the images of an archive comes last, so that one that was cut short has none. */
 export function streamOutput(stream: NodeJS.WritableStream, signal?: AbortSignal): ArchiveOutput {
   return {
+    isUnbuffered: false,
     async write(bytes) {
       signal?.throwIfAborted();
       if (!stream.write(bytes)) await once(stream, 'drain', signal ? { signal } : {});
@@ -93,6 +98,8 @@ export function streamOutput(stream: NodeJS.WritableStream, signal?: AbortSignal
     close: async () => {},
   };
 }
+
+export type Content = () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /** Puts files into a tar archive, one after the other, whoever brings them. */
 export class ArchiveWriter {
@@ -103,11 +110,17 @@ export class ArchiveWriter {
     this.#output = output;
   }
 
-  /** @param content exactly `size` bytes */
-  file(path: string, size: number, content: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
+  /**
+   * @param content exactly `size` bytes
+   * @param free told of each chunk that nobody uses any more, as far as that can be known
+   */
+  file(path: string, size: number, content: Content, free: (chunk: Uint8Array) => void = () => {}): Promise<void> {
     return this.#oneAtATime.run(async () => {
       await this.#output.write(tarHeader({ path, mode: 0o644, size }));
-      for await (const chunk of content()) await this.#output.write(chunk);
+      for await (const chunk of content()) {
+        await this.#output.write(chunk);
+        if (this.#output.isUnbuffered) free(chunk);
+      }
       await this.#output.write(tarPadding(size));
     });
   }

@@ -1,4 +1,5 @@
 import { LadingError } from '../lib/errors.ts';
+import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
 import {
   type Descriptor,
@@ -160,11 +161,12 @@ class ImageCopy {
   async #copyBlob(descriptor: Descriptor): Promise<void> {
     this.#signal.throwIfAborted();
     const { digest: layer, size } = descriptor;
-    const { repositories, place } = this.#from;
+    const { repositories, place, givesChunksAway } = this.#from;
+    const free = givesChunksAway ? freeMemory : () => {};
     const options = { signal: this.#signal };
     const openUnverified = () => this.#counted(descriptor, this.#from.blob(descriptor, options));
     const open = () => verified(openUnverified(), descriptor, place);
-    const written = await this.#to.putBlob({ descriptor, open, openUnverified, place, repositories }, options);
+    const written = await this.#to.putBlob({ descriptor, open, openUnverified, free, place, repositories }, options);
     if (written) {
       this.#blobsWritten += 1;
       this.#bytesWritten += size;

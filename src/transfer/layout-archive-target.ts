@@ -1,5 +1,5 @@
 import { type Descriptor, type Digest, mediaTypes } from '../oci/index.ts';
-import { type ArchiveOutput, ArchiveWriter } from './archive-output.ts';
+import { type ArchiveOutput, ArchiveWriter, type Content } from './archive-output.ts';
 import { type LayoutEntry, layoutEntries } from './layout-entries.ts';
 import { blobPath } from './layout-source.ts';
 import type { FileTarget, OfferedBlob, TakenImage } from './places.ts';
@@ -14,8 +14,8 @@ export class LayoutArchiveTarget implements FileTarget {
     this.#writer = new ArchiveWriter(output);
   }
 
-  async putBlob({ descriptor, open }: OfferedBlob): Promise<boolean> {
-    return this.#once(descriptor, open);
+  async putBlob({ descriptor, open, free }: OfferedBlob): Promise<boolean> {
+    return this.#once(descriptor, open, free);
   }
 
   async putManifest(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -39,13 +39,10 @@ export class LayoutArchiveTarget implements FileTarget {
     return this.#writer.close();
   }
 
-  async #once(
-    descriptor: Descriptor,
-    content: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  ): Promise<boolean> {
+  async #once(descriptor: Descriptor, content: Content, free?: OfferedBlob['free']): Promise<boolean> {
     if (this.#written.has(descriptor.digest)) return false;
     this.#written.add(descriptor.digest);
-    await this.#writer.file(blobPath(descriptor.digest), descriptor.size, content);
+    await this.#writer.file(blobPath(descriptor.digest), descriptor.size, content, free);
     return true;
   }
 }

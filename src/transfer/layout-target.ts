@@ -35,12 +35,15 @@ class LayoutTarget implements FileTarget {
     this.#blobs = new BlobStore(folder);
   }
 
-  async putBlob({ descriptor, openUnverified, place }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
+  async putBlob(
+    { descriptor, openUnverified, free, place }: OfferedBlob,
+    { signal }: TransferOptions,
+  ): Promise<boolean> {
     const { digest, size } = descriptor;
     if ((await this.#blobs.size(digest)) === size) return false;
     const algorithm = digestAlgorithm(digest);
     const key = `copy-${algorithm}-${digestHex(digest)}`;
-    const ingest = await this.#blobs.openIngest(key, { maxBytes: size, algorithm, signal });
+    const ingest = await this.#blobs.openIngest(key, { maxBytes: size, algorithm, signal, onWritten: free });
     try {
       if (ingest.offset > 0) await ingest.restart();
       for await (const chunk of openUnverified()) await ingest.append(chunk);

@@ -20,6 +20,8 @@ export interface ManifestSource {
 
 /** Gives out configurations and layers. */
 export interface BlobSource {
+  /** Chunks of blobs belong to whoever reads them, who may give their memory back; they are not kept here. */
+  readonly givesChunksAway?: true;
   /** The bytes from `start` on, not verified; who keeps them hashes them. */
   blob(descriptor: Descriptor, options: TransferOptions & { start?: number }): AsyncIterable<Uint8Array>;
 }
@@ -43,6 +45,8 @@ export interface OfferedBlob {
   readonly open: () => AsyncIterable<Uint8Array>;
   /** The same without a check, for who hashes it anyway. */
   readonly openUnverified: () => AsyncIterable<Uint8Array>;
+  /** To be told of each chunk that nobody uses any more. */
+  readonly free: (chunk: Uint8Array) => void;
   /** Where it comes from, for messages. */
   readonly place: string;
   /** Repositories that may have it. */

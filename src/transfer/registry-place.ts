@@ -8,6 +8,7 @@ export function registrySource(registry: RegistryClient, reference: Reference): 
   return {
     place: `registry ${reference.registry}`,
     repositories: [reference],
+    givesChunksAway: true,
     async resolve(options) {
       return (await registry.resolve(reference, options)).descriptor;
     },
