@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { clients, pushAndPull, shapes } from './registry/copies.ts';
+import { type Cost, clients, pushAndPull, shapes } from './registry/copies.ts';
 import { loads, pullLarge, pushLarge } from './registry/loads.ts';
 import { dockerServer, ladingServer, type Server } from './registry/servers.ts';
 
@@ -67,7 +67,7 @@ async function compareServers(folder: string, { place, runs, scale }: Setting): 
 }
 
 async function compareClients(folder: string, { place, runs, scale }: Setting): Promise<void> {
-  console.log(`\nWhole commands on ${place}, in seconds; medians of ${runs} interleaved runs`);
+  console.log(`\nWhole commands on ${place}, in seconds (cpu: of the processor); medians of ${runs} interleaved runs`);
   await withServers(folder, async (started) => {
     const rows: Record<string, object> = {};
     for (const shape of shapes(scale)) {
@@ -76,13 +76,18 @@ async function compareClients(folder: string, { place, runs, scale }: Setting): 
         pushAndPull(client, { server, shape, folder }),
       );
       for (const way of ['push', 'pull'] as const) {
-        const seconds = times.map((each) => median(each.map((time) => time[way])));
         for (const [index, server] of started.entries()) {
-          const [ours, theirs] = seconds.slice(index * 2, index * 2 + 2) as [number, number];
+          const [ours, theirs] = [times[index * 2]!, times[index * 2 + 1]!].map((each) => ({
+            seconds: median(each.map((cost) => cost[way].seconds)),
+            cpuSeconds: median(each.map((cost) => cost[way].cpuSeconds)),
+          })) as [Pick<Cost, 'seconds' | 'cpuSeconds'>, Pick<Cost, 'seconds' | 'cpuSeconds'>];
           rows[`${way} ${shape.name}, ${server.name}`] = {
-            'lading copy': rounded(ours),
-            'skopeo copy': rounded(theirs),
-            ratio: rounded(ours / theirs),
+            'lading copy': rounded(ours.seconds),
+            'skopeo copy': rounded(theirs.seconds),
+            ratio: rounded(ours.seconds / theirs.seconds),
+            'lading cpu': rounded(ours.cpuSeconds),
+            'skopeo cpu': rounded(theirs.cpuSeconds),
+            'cpu ratio': rounded(ours.cpuSeconds / theirs.cpuSeconds),
           };
         }
       }
@@ -92,18 +97,31 @@ async function compareClients(folder: string, { place, runs, scale }: Setting): 
 }
 
 async function compareMemory(mebibytes: number): Promise<void> {
-  console.log(`\nPeak memory of fresh servers after one blob of ${mebibytes} MiB up and down, in MiB`);
+  const size = `one blob of ${mebibytes} MiB`;
   await inFolder(tmpdir(), (folder) =>
     withServers(folder, async (started) => {
+      console.log(`\nPeak memory of fresh servers after ${size} up and down, in MiB`);
       const row: Record<string, number> = {};
       for (const server of started) {
         const { digest } = await pushLarge(server.port, mebibytes);
         await pullLarge(server.port, mebibytes, digest);
-        row[server.name] = Math.round(server.peakBytes() / 2 ** 20);
+        row[server.name] = inMebibytes(server.peakBytes());
       }
       console.table([row]);
+      console.log(`\nPeak memory of clients with ${size}, in MiB`);
+      const rows: Record<string, object> = {};
+      const shape = { name: size, layers: [mebibytes * 2 ** 20] };
+      for (const client of clients) {
+        const { push, pull } = await pushAndPull(client, { server: started[0]!, shape, folder });
+        rows[client.name] = { push: inMebibytes(push.peakBytes), pull: inMebibytes(pull.peakBytes) };
+      }
+      console.table(rows);
     }),
   );
+}
+
+function inMebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }
 
 async function withServers(folder: string, work: (started: readonly Server[]) => Promise<void>): Promise<void> {
