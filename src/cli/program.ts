@@ -2,7 +2,6 @@
 import { constants } from 'node:os';
 import { styleText } from 'node:util';
 import { Command, Option } from 'commander';
-import { socketFolder, socketFolderVariable } from '../api/socket-folder.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
@@ -141,6 +140,7 @@ async function enterUserNamespace(command: Command, cli: Cli): Promise<void> {
   const { reexecInUserNamespace, userNamespaceSupport } = await import('../runtime/user-namespace.ts');
   // The demo has something to tell without containers.
   if (command.name() === 'demo' && !userNamespaceSupport().ok) return;
+  const { socketFolder, socketFolderVariable } = await import('../api/socket-folder.ts');
   // Root of the namespace would have other defaults.
   process.env[variableOf('root')] = cli.settings.root;
   process.env[configFileVariable] = cli.configuration.file ?? '/dev/null';
