@@ -1,6 +1,6 @@
 import { LadingError } from '../lib/errors.ts';
 import { type Digest, type Platform, parseManifest, parseReference } from '../oci/index.ts';
-import { executePull, type PullDependencies, type PullProgress, type PullSource, planPull } from '../pull/index.ts';
+import type { PullDependencies, PullProgress, PullSource } from '../pull/index.ts';
 import type { ImageSource, TransferOptions } from './places.ts';
 import { collect, verifiedBytes } from './verified.ts';
 
@@ -31,6 +31,8 @@ export async function loadImage(
   name: string,
   { platform, signal, onProgress }: LoadOptions = {},
 ): Promise<LoadResult> {
+  // A copy loads no image, and would load a third more of modules for this.
+  const { executePull, planPull } = await import('../pull/index.ts');
   const deps = { ...node, registry: pullSource(source, name) };
   const plan = await planPull(deps, parseReference(name), { platform, signal });
   try {

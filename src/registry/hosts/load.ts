@@ -7,7 +7,6 @@ import { RegistryError } from '../registry-error.ts';
 import { certificateFilesIn, readCertificates } from './certificates.ts';
 import { certsDirsVariable, defaultName, findHostDirectory } from './directory.ts';
 import type { HostEntry } from './host-entry.ts';
-import { HostsFileFault, parseHostsFile } from './hosts-file.ts';
 import type { Mirrors } from './mirrors.ts';
 
 /** What says where registries are asked. */
@@ -68,6 +67,8 @@ async function inDirectory(registry: string, directory: string): Promise<Configu
   const mirrorsOf = undefined;
   let warning: string | undefined;
   if (text !== '') {
+    // With a reader of TOML, which few machines need.
+    const { HostsFileFault, parseHostsFile } = await import('./hosts-file.ts');
     try {
       const { mirrors, server } = parseHostsFile(text, directory);
       const endpoints = [...mirrors, server].map((entry) => endpointOf(registry, entry));
