@@ -81,14 +81,17 @@ export function parseAddress(text: string): { host: string; port: number } {
 }
 
 function content(cli: Cli, options: ServeOptions): RegistryOptions {
-  const { layout, repository, gcEvery, gcGrace } = options;
-  if (layout !== undefined) return { layout: resolve(layout), repository };
-  if (repository !== undefined) throw new UsageError('--repository needs --layout');
-  if (options.node) return { store: cli.settings.root };
+  const { repository, readOnly, gcEvery, gcGrace } = options;
+  const layout = options.layout === undefined ? undefined : resolve(options.layout);
+  if (repository !== undefined && !(layout && readOnly)) {
+    throw new UsageError('--repository needs --layout and --read-only');
+  }
   if (gcGrace !== undefined && !gcEvery) throw new UsageError('--gc-grace needs --gc-every');
+  if (options.node) return { store: cli.settings.root };
+  if (layout && readOnly) return { layout, access: 'read-only', repository };
   return {
-    root: registryRoot(cli),
-    access: options.readOnly ? 'read-only' : 'read-write',
+    ...(layout ? { layout } : { root: registryRoot(cli) }),
+    access: readOnly ? 'read-only' : 'read-write',
     maxBlobBytes: options.maxBlobSize,
     maxUploadsPerClient: options.maxUploads,
     ...(gcEvery && { garbage: { everyMs: gcEvery, graceMs: gcGrace } }),
@@ -111,10 +114,10 @@ function security(options: ServeOptions): Pick<RegistryOptions, 'tls' | 'users'>
 
 /** What somebody should know who serves others than this machine. */
 function dangers(address: string, options: ServeOptions): string[] {
-  const { readOnly, layout, node, htpasswd, tlsCert } = options;
+  const { readOnly, node, htpasswd, tlsCert } = options;
   const texts: string[] = [];
   if (htpasswd === undefined) {
-    const can = readOnly || node || layout !== undefined ? 'pull these images' : 'push and delete images';
+    const can = readOnly || node ? 'pull these images' : 'push and delete images';
     texts.push(`everybody who reaches ${address} can ${can}`);
   } else if (tlsCert === undefined) {
     texts.push(`passwords are sent to ${address} in the clear; --tls-cert and --tls-key change that`);
@@ -130,8 +133,7 @@ function greeting(cli: Cli, { url, address }: { url: string; address: string }, 
   const { layout, node, readOnly } = options;
   const folder = layout === undefined ? (node ? cli.settings.root : registryRoot(cli)) : resolve(layout);
   const first = `Registry at ${url}, images in ${folder}. Ctrl-C ends it.\n\n`;
-  if (layout !== undefined || node || readOnly)
-    return `${first}  curl ${url}/v2/_catalog\n  lading pull ${address}/NAME\n`;
+  if (node || readOnly) return `${first}  curl ${url}/v2/_catalog\n  lading pull ${address}/NAME\n`;
   return `${first}  skopeo copy --dest-tls-verify=false docker://docker.io/library/alpine docker://${address}/alpine
   docker tag img1 ${address}/img1 && docker push ${address}/img1
   lading pull ${address}/alpine

@@ -1,7 +1,11 @@
+import { readdir } from 'node:fs/promises';
+import { errorCode } from '../lib/errors.ts';
 import { type FolderLock, lockFolder } from '../store/index.ts';
 import { blobDeletion } from './blobs.ts';
 import { inUse, unusable } from './database.ts';
 import type { Handler } from './exchange.ts';
+import { importLayout } from './layout-import.ts';
+import { LayoutIndex } from './layout-index.ts';
 import { LayoutStorage } from './layout-storage.ts';
 import { type GarbageSchedule, Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { type ManifestRules, manifestWriting } from './manifests.ts';
@@ -26,9 +30,15 @@ export interface OwnContent {
   readonly garbage?: GarbageSchedule | undefined;
 }
 
-/** An OCI image layout, read only. */
-export interface LayoutContent {
+/** An OCI image layout, which is made if it is missing. While it is served for writing, no other program may write to it. */
+export interface LayoutContent extends Omit<OwnContent, 'root'> {
   readonly layout: string;
+}
+
+/** An OCI image layout that is only read, and that others may change at any time. */
+export interface ReadOnlyLayoutContent {
+  readonly layout: string;
+  readonly access: 'read-only';
   /** Of all images, instead of what each of them is called. */
   readonly repository?: string | undefined;
 }
@@ -38,6 +48,8 @@ export interface StoreContent {
   /** The node's root. */
   readonly store: string;
 }
+
+export type AnyContent = OwnContent | LayoutContent | ReadOnlyLayoutContent | StoreContent;
 
 export interface Content {
   readonly storage: Storage;
@@ -56,16 +68,28 @@ const usualUploadsPerClient = 1000;
 const noWriting: WritingHandlers = { manifest: {}, blob: {}, uploads: {}, upload: {} };
 
 /** @throws LadingError `ERR_LADING_DISTRIBUTION_…` for what cannot be served */
-export async function openContent(
-  content: OwnContent | LayoutContent | StoreContent,
-  onGarbage: MaintenanceOptions['onGarbage'],
-): Promise<Content> {
+export async function openContent(content: AnyContent, onGarbage: MaintenanceOptions['onGarbage']): Promise<Content> {
   if ('root' in content) return openOwnContent(content, onGarbage);
+  if ('layout' in content && content.access !== 'read-only') {
+    const { layout: root, ...options } = content;
+    await openLayoutForWriting(root);
+    return openOwnContent({ ...options, root }, onGarbage);
+  }
   const storage =
     'layout' in content
-      ? await LayoutStorage.open(content.layout, { repository: content.repository })
+      ? await LayoutStorage.open(content.layout, 'repository' in content ? { repository: content.repository } : {})
       : await LayoutStorage.open(content.store, { whenMissing: 'wait' });
   return { storage, writing: noWriting, openUploads: () => undefined, close: async () => storage.close() };
+}
+
+/** @throws LadingError `ERR_LADING_DISTRIBUTION_LAYOUT` for a folder with other things in it */
+async function openLayoutForWriting(folder: string): Promise<void> {
+  const there = await readdir(folder).catch((error: unknown): string[] => {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw unusable(folder, error);
+  });
+  if (there.length > 0) await LayoutStorage.open(folder);
+  else LayoutIndex.create(folder);
 }
 
 async function openOwnContent(options: OwnContent, onGarbage: MaintenanceOptions['onGarbage']): Promise<Content> {
@@ -77,6 +101,8 @@ async function openOwnContent(options: OwnContent, onGarbage: MaintenanceOptions
   let storage: OwnStorage | undefined;
   try {
     storage = new OwnStorage(root);
+    const { layout } = storage.metadata;
+    if (layout) await importLayout(storage, layout);
     return await ownContent(storage, lock, { options, onGarbage });
   } catch (error) {
     storage?.close();

@@ -75,8 +75,8 @@ class Sweep {
   readonly #storage: OwnStorage;
   readonly #dryRun: boolean;
   readonly #keepSinceMs: number;
-  /** How many repositories have lost the blob; in a dry run they have it still. */
-  readonly #losses = new Map<string, number>();
+  /** How many repositories have lost the file; in a dry run they have it still. */
+  readonly #losses = new Map<Digest, number>();
   readonly #trash: Trash;
 
   constructor(storage: OwnStorage, options: { dryRun: boolean; keepSinceMs: number }) {
@@ -91,20 +91,27 @@ class Sweep {
   }
 
   rows(repository: string): void {
-    const { database } = this.#storage.metadata;
+    const { metadata } = this.#storage;
+    const { database, layout } = metadata;
     const sweep = () => {
       this.#mark(repository);
       const dead = 'WHERE repository = ? AND used_ms < ? AND digest NOT IN (SELECT digest FROM live)';
       const manifests = `SELECT digest, length(bytes) AS size FROM manifests ${dead}`;
+      const lose = (digest: Digest) => this.#losses.set(digest, (this.#losses.get(digest) ?? 0) + 1);
+      const gone: Digest[] = [];
       for (const row of database.all(manifests, repository, this.#keepSinceMs)) {
-        this.report.manifests.push({ repository, digest: row.digest as Digest });
+        const digest = row.digest as Digest;
+        gone.push(digest);
+        if (layout) lose(digest);
+        this.report.manifests.push({ repository, digest });
         this.report.freedBytes += row.size as number;
       }
-      for (const { digest } of database.all(`SELECT digest FROM blobs ${dead}`, repository, this.#keepSinceMs)) {
-        this.#losses.set(digest as string, (this.#losses.get(digest as string) ?? 0) + 1);
+      for (const row of database.all(`SELECT digest FROM blobs ${dead}`, repository, this.#keepSinceMs)) {
+        lose(row.digest as Digest);
       }
       if (this.#dryRun) return;
       database.run(`DELETE FROM manifests ${dead}`, repository, this.#keepSinceMs);
+      if (gone.length > 0) layout?.removeManifests(repository, gone);
       database.run(`DELETE FROM blobs ${dead}`, repository, this.#keepSinceMs);
       database.run(
         `DELETE FROM repositories WHERE name = ?1
@@ -119,10 +126,11 @@ class Sweep {
 
   async files(): Promise<void> {
     const { blobs, metadata } = this.#storage;
+    const manifests = new Set(this.report.manifests.map(({ digest }) => digest));
     for await (const { digest, size } of blobs.list()) {
       if (this.#isNeeded(digest)) continue;
       if (!this.#dryRun && !metadata.database.exclusively(() => this.#takeFile(digest))) continue;
-      this.report.blobs.push(digest);
+      if (!manifests.has(digest)) this.report.blobs.push(digest);
       this.report.freedBytes += size;
     }
     crashPoint('registry-garbage-files');
@@ -151,11 +159,15 @@ class Sweep {
     return this.#trash.take(this.#storage.blobs.path(digest)) !== undefined;
   }
 
-  /** Whether a repository has the blob, or an upload is about to become it. */
+  /** Whether a repository has the file, or an upload is about to become it, or a layout lists it. */
   #isNeeded(digest: Digest): boolean {
-    const { database } = this.#storage.metadata;
-    const { holders } = database.get('SELECT count(*) AS holders FROM blobs WHERE digest = ?', digest)!;
+    const { database, layout } = this.#storage.metadata;
+    const count = (table: string) =>
+      database.get(`SELECT count(*) AS holders FROM ${table} WHERE digest = ?`, digest)!.holders as number;
+    // In a layout manifests are files too.
+    const holders = count('blobs') + (layout ? count('manifests') : 0);
     const losers = this.#dryRun ? (this.#losses.get(digest) ?? 0) : 0;
-    return (holders as number) > losers || database.get('SELECT 1 FROM uploads WHERE digest = ?', digest) !== undefined;
+    if (holders > losers || database.get('SELECT 1 FROM uploads WHERE digest = ?', digest) !== undefined) return true;
+    return holders === 0 && (layout?.entries().some(({ entry }) => entry.digest === digest) ?? false);
   }
 }

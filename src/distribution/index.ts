@@ -6,7 +6,7 @@
  */
 export { type AccessRecord, combinedLogLine } from './access-record.ts';
 export type { UserOptions } from './authentication.ts';
-export type { LayoutContent, OwnContent, StoreContent } from './content.ts';
+export type { AnyContent, LayoutContent, OwnContent, ReadOnlyLayoutContent, StoreContent } from './content.ts';
 export { collectRegistryGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
 export type { TlsOptions } from './listener.ts';
 export type { GarbageSchedule } from './maintenance.ts';

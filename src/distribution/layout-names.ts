@@ -13,7 +13,7 @@ export interface LayoutName {
 
 /** What containerd and docker write in full, when their `ref.name` is the tag alone. */
 const fullNameAnnotation = 'io.containerd.image.name';
-const nameAnnotation = 'org.opencontainers.image.ref.name';
+export const nameAnnotation = 'org.opencontainers.image.ref.name';
 
 /**
  * Reads the name of an entry: a tag alone, or a reference with or without its registry.

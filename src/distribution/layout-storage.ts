@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -10,9 +10,9 @@ import { mediaTypes } from '../oci/media-types.ts';
 import { BlobStore } from '../store/index.ts';
 import { Refusal } from './errors.ts';
 import { type LayoutGraph, walkLayout } from './layout-graph.ts';
+import { repositoryOfFolder } from './layout-index.ts';
 import { type LayoutName, layoutName } from './layout-names.ts';
 import { maxManifestBytes } from './manifest-facts.ts';
-import { isRepositoryName } from './routes.ts';
 import type { Page, ReferrerEntry, ReferrerFilter, Storage, StoredBlob, StoredManifest } from './storage.ts';
 
 const debug = debugLog('distribution');
@@ -177,12 +177,6 @@ export class LayoutStorage implements Storage {
     const { tag } = layoutName(entry, repository);
     return { repository, ...(tag !== undefined && { tag }) };
   }
-}
-
-/** Where the images of a layout are that only have a tag. */
-function repositoryOfFolder(folder: string): string {
-  const name = basename(resolve(folder)).toLowerCase();
-  return isRepositoryName(name) ? name : 'image';
 }
 
 function referrersIn(graph: LayoutGraph): Snapshot['referrers'] {

@@ -1,6 +1,7 @@
 import { debugLog } from '../lib/debug.ts';
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { RegistryDatabase, type Row } from './database.ts';
+import { LayoutIndex } from './layout-index.ts';
 import type { Referrer } from './manifest-facts.ts';
 import type { Page, ReferrerEntry, ReferrerFilter, StoredManifest } from './storage.ts';
 
@@ -44,11 +45,14 @@ export const useResolutionMs = 60_000;
  */
 export class Metadata {
   readonly database: RegistryDatabase;
+  /** The list of images of a folder that is an OCI layout too; it changes with the rows. */
+  readonly layout: LayoutIndex | undefined;
   readonly #now: () => number;
 
   /** @throws LadingError as `RegistryDatabase` */
   constructor(root: string, options: { create?: boolean; now?: () => number } = {}) {
     this.database = new RegistryDatabase(root, options);
+    this.layout = LayoutIndex.isIn(root) ? new LayoutIndex(root) : undefined;
     this.#now = options.now ?? Date.now;
   }
 
@@ -182,45 +186,54 @@ export class Metadata {
     manifest: NewManifest,
     { tags, check }: { tags: readonly string[]; check: () => void },
   ): void {
-    const { digest, mediaType, bytes, keeps, referrer } = manifest;
-    const { database } = this;
-    database.durably(() => {
+    this.database.durably(() => {
       check();
-      database.run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
-      database.run(
-        `INSERT INTO manifests (repository, digest, media_type, bytes, used_ms) VALUES (?, ?, ?, ?, ?)
-          ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, used_ms = excluded.used_ms`,
-        ...[repository, digest, mediaType, bytes, this.#now()],
-      );
-      for (const content of keeps) {
-        database.run('INSERT OR IGNORE INTO contents VALUES (?, ?, ?)', repository, digest, content);
+      this.#addManifest(repository, manifest);
+      for (const tag of tags) this.#setTag(repository, tag, manifest.digest);
+      this.layout?.put(repository, manifest, tags);
+    });
+  }
+
+  /** Takes a manifest that is in the folder already, with those blobs that are. */
+  adoptManifest(
+    repository: string,
+    manifest: NewManifest,
+    blobs: readonly { readonly digest: Digest; readonly size: number }[],
+  ): void {
+    this.database.exclusively(() => {
+      for (const { digest, size } of blobs) this.#link(repository, digest, size);
+      this.#addManifest(repository, manifest);
+    });
+  }
+
+  /** All tags of all repositories are these from now on. */
+  replaceTags(wanted: ReadonlyMap<string, ReadonlyMap<string, Digest>>): void {
+    this.database.exclusively(() => {
+      this.database.run('DELETE FROM tags');
+      for (const [repository, tags] of wanted) {
+        for (const [tag, digest] of tags) this.#setTag(repository, tag, digest);
       }
-      for (const tag of tags) {
-        database.run(
-          'INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest',
-          ...[repository, tag, digest],
-        );
-      }
-      if (!referrer) return;
-      const { subject, artifactType = null, descriptor } = referrer;
-      database.run(
-        `INSERT INTO referrers VALUES (?, ?, ?, ?, ?) ON CONFLICT (repository, subject, digest)
-          DO UPDATE SET artifact_type = excluded.artifact_type, descriptor = excluded.descriptor`,
-        ...[repository, subject, digest, artifactType, descriptor],
-      );
     });
   }
 
   /** Removes a manifest with its tags and its entry in the referrers list. @returns whether the repository had it */
   removeManifest(repository: string, digest: Digest): boolean {
     const sql = 'DELETE FROM manifests WHERE repository = ? AND digest = ?';
-    return this.database.durably(() => this.database.run(sql, repository, digest) > 0);
+    return this.database.durably(() => {
+      const isGone = this.database.run(sql, repository, digest) > 0;
+      if (isGone) this.layout?.removeManifests(repository, [digest]);
+      return isGone;
+    });
   }
 
   /** @returns whether the repository had it */
   removeTag(repository: string, tag: string): boolean {
     const sql = 'DELETE FROM tags WHERE repository = ? AND tag = ?';
-    return this.database.durably(() => this.database.run(sql, repository, tag) > 0);
+    return this.database.durably(() => {
+      const isGone = this.database.run(sql, repository, tag) > 0;
+      if (isGone) this.layout?.removeTag(repository, tag);
+      return isGone;
+    });
   }
 
   tags(repository: string, { last, limit }: Page): string[] {
@@ -236,6 +249,32 @@ export class Metadata {
       ...[repository, subject, last, artifactType, artifactType],
     );
     for (const row of rows) yield { digest: row.digest as string, descriptor: row.descriptor as string };
+  }
+
+  #addManifest(repository: string, { digest, mediaType, bytes, keeps, referrer }: NewManifest): void {
+    const { database } = this;
+    database.run('INSERT OR IGNORE INTO repositories VALUES (?)', repository);
+    database.run(
+      `INSERT INTO manifests (repository, digest, media_type, bytes, used_ms) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (repository, digest) DO UPDATE SET media_type = excluded.media_type, used_ms = excluded.used_ms`,
+      ...[repository, digest, mediaType, bytes, this.#now()],
+    );
+    for (const content of keeps) {
+      database.run('INSERT OR IGNORE INTO contents VALUES (?, ?, ?)', repository, digest, content);
+    }
+    if (!referrer) return;
+    const { subject, artifactType = null, descriptor } = referrer;
+    database.run(
+      `INSERT INTO referrers VALUES (?, ?, ?, ?, ?) ON CONFLICT (repository, subject, digest)
+        DO UPDATE SET artifact_type = excluded.artifact_type, descriptor = excluded.descriptor`,
+      ...[repository, subject, digest, artifactType, descriptor],
+    );
+  }
+
+  #setTag(repository: string, tag: string, digest: Digest): void {
+    const sql =
+      'INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest';
+    this.database.run(sql, repository, tag, digest);
   }
 
   #link(repository: string, digest: Digest, size: number): void {

@@ -2,7 +2,7 @@ import type { AccessRecord } from './access-record.ts';
 import { Authentication, type UserOptions } from './authentication.ts';
 import { blobReading } from './blobs.ts';
 import { catalogHandlers } from './catalog.ts';
-import { type Content, type LayoutContent, type OwnContent, openContent, type StoreContent } from './content.ts';
+import { type AnyContent, type Content, openContent } from './content.ts';
 import { type Handler, jsonBody } from './exchange.ts';
 import { Listener, type TlsOptions } from './listener.ts';
 import { manifestReading } from './manifests.ts';
@@ -28,8 +28,8 @@ export interface ServingOptions {
   readonly onRequest?: ((record: AccessRecord) => void) | undefined;
 }
 
-/** How to serve, and one of the three kinds of content. */
-export type RegistryOptions = ServingOptions & (OwnContent | LayoutContent | StoreContent);
+/** How to serve, and what. */
+export type RegistryOptions = ServingOptions & AnyContent;
 
 export interface Registry {
   /** `host:port`, as in an image reference. */

@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import { describe, expect, test, vi } from 'vitest';
+import { LayoutIndex } from '../../src/distribution/layout-index.ts';
 import { type Digest, digestOf, mediaTypes } from '../../src/oci/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { startKillableRegistry } from './support/killable-registry.ts';
@@ -75,22 +76,29 @@ async function expectIntact(port: number, pushes: Pushes): Promise<void> {
   }
 }
 
-test('kill -9 in the middle of pushes, again and again: what was acknowledged is there, nothing half-written shows', async () => {
-  const root = await temporaryFolder();
-  const pushes: Pushes = { blobs: new Map(), tags: new Map(), offered: new Map() };
-  for (let round = 0; round < 6; round += 1) {
+test.each([
+  ['a folder of its own', () => {}],
+  ['an OCI layout', (root: string) => void LayoutIndex.create(root)],
+])(
+  'kill -9 in the middle of pushes to %s, again and again: what was acknowledged is there, nothing half-written shows',
+  async (_, prepare) => {
+    const root = await temporaryFolder();
+    prepare(root);
+    const pushes: Pushes = { blobs: new Map(), tags: new Map(), offered: new Map() };
+    for (let round = 0; round < 6; round += 1) {
+      const registry = await startKillableRegistry(root);
+      const wanted = pushes.tags.size + 3 + round * 2;
+      const workers = ['a', 'b', 'c'].map((name) => pushUntilGone(registry.port, `${name}${round}`, pushes));
+      await vi.waitUntil(() => pushes.tags.size >= wanted, { interval: 1, timeout: 20_000 });
+      await registry.kill();
+      await Promise.all(workers);
+    }
     const registry = await startKillableRegistry(root);
-    const wanted = pushes.tags.size + 3 + round * 2;
-    const workers = ['a', 'b', 'c'].map((name) => pushUntilGone(registry.port, `${name}${round}`, pushes));
-    await vi.waitUntil(() => pushes.tags.size >= wanted, { interval: 1, timeout: 20_000 });
+    await expectIntact(registry.port, pushes);
+    expect(pushes.tags.size).toBeGreaterThan(30);
     await registry.kill();
-    await Promise.all(workers);
-  }
-  const registry = await startKillableRegistry(root);
-  await expectIntact(registry.port, pushes);
-  expect(pushes.tags.size).toBeGreaterThan(30);
-  await registry.kill();
-});
+  },
+);
 
 test('kill -9 right after an answer: the push is there', async () => {
   const root = await temporaryFolder();

@@ -58,10 +58,10 @@ async function writeLayout(folder: string, entries: readonly Readonly<Record<str
 test('images that only have a tag are in a repository after the folder, or a given one', async () => {
   const folder = path.join(await temporaryFolder(), 'My-Images');
   await writeLayout(folder, [{ [refName]: 'a' }, { [refName]: 'team/app:b' }]);
-  const named = await serve({ layout: folder });
+  const named = await serve({ layout: folder, access: 'read-only' });
   expect((await named.get('/v2/_catalog')).json).toEqual({ repositories: ['my-images', 'team/app'] });
   expect((await named.get('/v2/my-images/tags/list')).json).toEqual({ name: 'my-images', tags: ['a'] });
-  const given = await serve({ layout: folder, repository: 'given/name' });
+  const given = await serve({ layout: folder, access: 'read-only', repository: 'given/name' });
   expect((await given.get('/v2/_catalog')).json).toEqual({ repositories: ['given/name'] });
   expect((await given.get('/v2/given/name/tags/list')).json).toEqual({ name: 'given/name', tags: ['a', 'b'] });
 });
@@ -69,7 +69,7 @@ test('images that only have a tag are in a repository after the folder, or a giv
 test('what others add, change and remove is seen at once; a broken index changes nothing', async () => {
   const folder = await temporaryFolder();
   const [first] = await writeLayout(folder, [{ [refName]: 'x/app:1' }]);
-  const { get } = await serve({ layout: folder });
+  const { get } = await serve({ layout: folder, access: 'read-only' });
   const digestOfTag = async (tag: string) => (await get(`/v2/x/app/manifests/${tag}`)).headers['docker-content-digest'];
   expect(await digestOfTag('1')).toBe(first);
   const digests = await writeLayout(folder, [{ [refName]: 'x/app:2' }, { [refName]: 'x/app:1' }]);
@@ -89,7 +89,7 @@ describe('names with a registry', () => {
       folder,
       entries.map((name) => ({ [refName]: name })),
     );
-    const { get } = await serve({ layout: folder });
+    const { get } = await serve({ layout: folder, access: 'read-only' });
     const digest = async (target: string) => (await get(target)).headers['docker-content-digest'];
     expect(await digest('/v2/docker.io/library/app/manifests/1')).toBe(hub);
     expect(await digest('/v2/library/app/manifests/2')).toBe(second);
@@ -106,7 +106,7 @@ describe('names with a registry', () => {
       folder,
       entries.map((name) => ({ [refName]: name })),
     );
-    const { get } = await serve({ layout: folder });
+    const { get } = await serve({ layout: folder, access: 'read-only' });
     const answer = await get('/v2/library/app/manifests/1');
     expect([answer.status, errorCodes(answer)]).toEqual([404, ['MANIFEST_UNKNOWN']]);
     expect(answer.json.errors[0].message).toContain('say the registry too');
@@ -120,10 +120,10 @@ describe('names with a registry', () => {
   });
 });
 
-test('a layout takes no pushes and no deletions', async () => {
+test('a layout that is only read takes no pushes and no deletions', async () => {
   const folder = await temporaryFolder();
   const [digest] = await writeLayout(folder, [{ [refName]: 'x/app:1' }]);
-  const { registry } = await serve({ layout: folder });
+  const { registry } = await serve({ layout: folder, access: 'read-only' });
   const bytes = randomBlob();
   for (const [method, target] of [
     ['POST', '/v2/x/app/blobs/uploads/'],
@@ -139,9 +139,9 @@ test('a layout takes no pushes and no deletions', async () => {
 test('a folder that is no layout: a clear error', async () => {
   const folder = await temporaryFolder();
   const error = { code: 'ERR_LADING_DISTRIBUTION_LAYOUT', message: expect.stringContaining(folder) };
-  await expect(startRegistry({ layout: folder })).rejects.toMatchObject(error);
+  await expect(startRegistry({ layout: folder, access: 'read-only' })).rejects.toMatchObject(error);
   await writeFile(path.join(folder, 'index.json'), '[]');
-  await expect(startRegistry({ layout: folder })).rejects.toMatchObject(error);
+  await expect(startRegistry({ layout: folder, access: 'read-only' })).rejects.toMatchObject(error);
 });
 
 test('a node that has no image yet serves nothing, and what comes later', async () => {
@@ -163,7 +163,7 @@ test('a manifest whose bytes are damaged is not served', async () => {
   const folder = await temporaryFolder();
   const [digest] = await writeLayout(folder, [{ [refName]: 'x/app:1' }]);
   const file = path.join(folder, 'blobs', 'sha256', digestHex(digest!));
-  const { get } = await serve({ layout: folder });
+  const { get } = await serve({ layout: folder, access: 'read-only' });
   expect((await get('/v2/x/app/manifests/1')).status).toBe(200);
   await rm(file);
   await writeFile(file, (await readFile(path.join(folder, 'index.json'))).subarray(0, 80));

@@ -11,40 +11,42 @@ export function define(command: Command, cli: Cli): void {
 }
 
 function defineServe(command: Command, cli: Cli): readonly (readonly [string, string])[] {
-  const ownOnly = ['layout', 'node'];
   const serve = command
     .command('serve')
     .description('Serve images until Ctrl-C')
     .option('--addr <host:port>', 'where to listen; port 0 takes a free one', '127.0.0.1:5000')
-    .addOption(new Option('--layout <dir>', 'serve an OCI image layout, read-only').conflicts('node'))
-    .addOption(new Option('--repository <name>', 'repository of all images of the layout').conflicts('node'))
+    .addOption(new Option('--layout <dir>', 'serve an OCI image layout; it is made if it is missing').conflicts('node'))
+    .addOption(
+      new Option('--repository <name>', 'repository of all images of a layout that is only read').conflicts('node'),
+    )
     .addOption(new Option('--node', 'serve what this node has, read-only'))
     .addOption(new Option('--read-only', 'take no pushes and no deletions'))
     .option('--htpasswd <file>', 'users and their passwords, as `htpasswd -B` writes them')
     .option('--anonymous-pull', 'with --htpasswd: only who pushes or deletes has to log in')
     .option('--tls-cert <file>', 'serve https, with this certificate (PEM)')
     .option('--tls-key <file>', 'key of the certificate (PEM)')
-    .addOption(new Option('--max-blob-size <size>', 'refuse larger blobs').argParser(parseSize).conflicts(ownOnly))
+    .addOption(new Option('--max-blob-size <size>', 'refuse larger blobs').argParser(parseSize).conflicts('node'))
     .addOption(
       new Option('--max-uploads <number>', 'that one client may have open (default: 1000)')
         .argParser(parseCount)
-        .conflicts(ownOnly),
+        .conflicts('node'),
     )
     .addOption(
       new Option('--gc-every <time>', 'collect garbage so often (default: never)')
         .argParser(parseDuration)
-        .conflicts(ownOnly),
+        .conflicts('node'),
     )
     .addOption(
       new Option('--gc-grace <time>', 'keep what was used within this time (default: 1h)')
         .argParser(parseDuration)
-        .conflicts(ownOnly),
+        .conflicts('node'),
     )
     .option('--access-log <file>', 'write a line for each request, in the combined format')
     .addHelpText(
       'after',
-      '\nThe images are kept in the folder `registry` of the node (see --root). Without --htpasswd, who reaches the address can\n' +
-        'push and delete; without --tls-cert, everything is sent in the clear. -v prints a line for each request.\n' +
+      '\nThe images are kept in the folder `registry` of the node (see --root), or in the layout: no other program may write to\n' +
+        'that meanwhile, unless it is served with --read-only. Without --htpasswd, who reaches the address can push and delete;\n' +
+        'without --tls-cert, everything is sent in the clear. -v prints a line for each request.\n' +
         'SIGHUP reads the certificate again and reopens the access log. The users are read again when their file changes.',
     )
     .action(async (options: ServeOptions) => {
@@ -55,6 +57,7 @@ function defineServe(command: Command, cli: Cli): readonly (readonly [string, st
     ['lading registry serve', 'Serve on 127.0.0.1:5000'],
     ['lading registry serve --addr 127.0.0.1:0 --root /tmp/demo -v', 'On a free port, elsewhere, with an access log'],
     ['lading registry serve --htpasswd users --tls-cert tls.crt --tls-key tls.key', 'For users, by https'],
+    ['lading registry serve --layout images', 'Keep the images in an OCI layout, for tools that read those'],
     ['lading registry serve --node --addr 10.0.0.7:5000', 'Give other nodes what this one has'],
   ] as const;
   addExamples(serve, examples);
@@ -66,6 +69,7 @@ function defineGc(command: Command, cli: Cli): readonly (readonly [string, strin
     .command('gc')
     .description('Remove from the registry what nothing refers to')
     .option('--dry-run', 'say what would go, and change nothing')
+    .option('--layout <dir>', 'of a registry that keeps its images in an OCI image layout')
     .addOption(
       new Option('--grace <time>', 'keep what was pushed, pulled or asked for within this time')
         .argParser(parseDuration)

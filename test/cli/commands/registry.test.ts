@@ -100,8 +100,9 @@ test('durations and sizes', () => {
 test.each([
   [['--layout', 'a', '--node'], /cannot be used with/],
   [['--node', '--max-blob-size', '1G'], /cannot be used with/],
-  [['--layout', 'a', '--gc-every', '1h'], /cannot be used with/],
-  [['--repository', 'a'], /needs --layout/],
+  [['--node', '--gc-every', '1h'], /cannot be used with/],
+  [['--repository', 'a'], /needs --layout and --read-only/],
+  [['--layout', 'a', '--repository', 'a'], /needs --layout and --read-only/],
   [['--gc-grace', '1h'], /needs --gc-every/],
   [['--anonymous-pull'], /needs --htpasswd/],
   [['--tls-cert', 'a'], /need each other/],
