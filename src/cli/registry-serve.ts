@@ -15,6 +15,7 @@ export interface ServeOptions {
   readonly node?: true;
   readonly readOnly?: true;
   readonly htpasswd?: string;
+  readonly tokens?: string;
   readonly anonymousPull?: true;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -99,28 +100,29 @@ function content(cli: Cli, options: ServeOptions): RegistryOptions {
 }
 
 function security(options: ServeOptions): Pick<RegistryOptions, 'tls' | 'users'> {
-  const { tlsCert, tlsKey, htpasswd, anonymousPull } = options;
+  const { tlsCert, tlsKey, htpasswd, tokens, anonymousPull } = options;
+  const hasUsers = htpasswd !== undefined || tokens !== undefined;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new UsageError('--tls-cert and --tls-key need each other');
   }
-  if (anonymousPull && htpasswd === undefined) throw new UsageError('--anonymous-pull needs --htpasswd');
+  if (anonymousPull && !hasUsers) throw new UsageError('--anonymous-pull needs --htpasswd or --tokens');
   return {
     ...(tlsCert !== undefined && tlsKey !== undefined && { tls: { certFile: tlsCert, keyFile: tlsKey } }),
-    ...(htpasswd !== undefined && {
-      users: { htpasswdFile: htpasswd, anonymous: anonymousPull ? 'pull' : 'nothing' },
+    ...(hasUsers && {
+      users: { htpasswdFile: htpasswd, tokenFile: tokens, anonymous: anonymousPull ? 'pull' : 'nothing' },
     }),
   };
 }
 
 /** What somebody should know who serves others than this machine. */
 function dangers(address: string, options: ServeOptions): string[] {
-  const { readOnly, node, htpasswd, tlsCert } = options;
+  const { readOnly, node, htpasswd, tokens, tlsCert } = options;
   const texts: string[] = [];
-  if (htpasswd === undefined) {
+  if (htpasswd === undefined && tokens === undefined) {
     const can = readOnly || node ? 'pull these images' : 'push and delete images';
     texts.push(`everybody who reaches ${address} can ${can}`);
   } else if (tlsCert === undefined) {
-    texts.push(`passwords are sent to ${address} in the clear; --tls-cert and --tls-key change that`);
+    texts.push(`passwords and tokens are sent to ${address} in the clear; --tls-cert and --tls-key change that`);
   }
   return texts;
 }

@@ -2,8 +2,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { debugLog } from '../lib/debug.ts';
 import { Refusal } from './errors.ts';
-import { HtpasswdFile } from './htpasswd.ts';
 import { Passwords } from './passwords.ts';
+import { htpasswdFile, tokenFile, tokenKey, UserFile } from './user-files.ts';
 
 const debug = debugLog('distribution');
 const challenge = 'Basic realm="Lading registry"';
@@ -11,30 +11,43 @@ const challenge = 'Basic realm="Lading registry"';
 const nobodysHash = '$2b$10$OW2ugDvNypFiilxq2dl1I.wMN9qHKndDg/RvooSymmzJOKP1I3Ciu';
 const maxRemembered = 1000;
 
+/** Who may log in, by one of the files or both. */
 export interface UserOptions {
   /** File with the users and the bcrypt hashes of their passwords. */
-  readonly htpasswdFile: string;
+  readonly htpasswdFile?: string | undefined;
+  /** File with tokens of programs, `NAME:TOKEN` a line: sent as a bearer token, or as the password of that name. */
+  readonly tokenFile?: string | undefined;
   /** What a client may do that does not log in; nothing unless given. */
   readonly anonymous?: 'nothing' | 'pull' | undefined;
 }
 
-/** Lets in who has logged in, by HTTP Basic authentication. */
+type Users = UserFile<ReadonlyMap<string, string>>;
+
+/** Lets in who has logged in, by HTTP Basic authentication or with a token. */
 export class Authentication {
-  readonly #users: HtpasswdFile;
+  readonly #passwordFile: Users | undefined;
+  readonly #tokenFile: Users | undefined;
   readonly #anonymousPull: boolean;
   readonly #passwords = new Passwords();
   /** Logins that were right, by a keyed hash: no password stays in memory. */
   readonly #remembered = new Map<string, Promise<boolean>>();
   readonly #key = randomBytes(32);
 
-  private constructor(users: HtpasswdFile, anonymousPull: boolean) {
-    this.#users = users;
+  private constructor(files: { passwords: Users | undefined; tokens: Users | undefined }, anonymousPull: boolean) {
+    this.#passwordFile = files.passwords;
+    this.#tokenFile = files.tokens;
     this.#anonymousPull = anonymousPull;
   }
 
   /** @throws LadingError `ERR_LADING_DISTRIBUTION_USERS` */
-  static async open({ htpasswdFile, anonymous }: UserOptions): Promise<Authentication> {
-    return new Authentication(await HtpasswdFile.open(htpasswdFile), anonymous === 'pull');
+  static async open({
+    htpasswdFile: passwordPath,
+    tokenFile: tokenPath,
+    anonymous,
+  }: UserOptions): Promise<Authentication> {
+    const passwords = passwordPath === undefined ? undefined : await UserFile.open(passwordPath, htpasswdFile);
+    const tokens = tokenPath === undefined ? undefined : await UserFile.open(tokenPath, tokenFile);
+    return new Authentication({ passwords, tokens }, anonymous === 'pull');
   }
 
   /** Sent with what is answered without a login too: clients that ask once, at first, learn that they can log in. */
@@ -47,11 +60,15 @@ export class Authentication {
    * @throws Refusal `UNAUTHORIZED`
    */
   async admit(request: IncomingMessage): Promise<string | undefined> {
-    const login = basicCredentials(request.headers.authorization);
+    const { authorization } = request.headers;
+    const login = basicCredentials(authorization);
+    const token = bearerToken(authorization) ?? login?.password;
     const isPull = request.method === 'GET' || request.method === 'HEAD';
-    if (!login && this.#anonymousPull && isPull) return undefined;
+    if (token === undefined && this.#anonymousPull && isPull) return undefined;
+    const program = token === undefined ? undefined : await this.#userOf(token);
+    if (program !== undefined && (!login || login.user === program)) return program;
     if (login && (await this.#isRight(login))) return login.user;
-    const message = login ? 'user or password is wrong' : 'a login is needed';
+    const message = token === undefined ? 'a login is needed' : 'user, password or token is wrong';
     throw new Refusal(401, { code: 'UNAUTHORIZED', message }, this.headers);
   }
 
@@ -59,9 +76,14 @@ export class Authentication {
     await this.#passwords.close();
   }
 
+  async #userOf(token: string): Promise<string | undefined> {
+    return (await refreshed(this.#tokenFile))?.get(tokenKey(token));
+  }
+
   async #isRight({ user, password }: Login): Promise<boolean> {
-    await this.#users.refresh().catch((error: unknown) => debug('%s', error));
-    const hash = this.#users.hash(user) ?? nobodysHash;
+    const hashes = await refreshed(this.#passwordFile);
+    if (!hashes) return false;
+    const hash = hashes.get(user) ?? nobodysHash;
     const key = createHmac('sha256', this.#key)
       .update(JSON.stringify([user, password, hash]))
       .digest('base64');
@@ -83,9 +105,19 @@ export class Authentication {
   }
 }
 
+/** A file that cannot be read any more changes nothing. */
+async function refreshed(file: Users | undefined): Promise<ReadonlyMap<string, string> | undefined> {
+  await file?.refresh().catch((error: unknown) => debug('%s', error));
+  return file?.content;
+}
+
 interface Login {
   readonly user: string;
   readonly password: string;
+}
+
+function bearerToken(header: string | undefined): string | undefined {
+  return /^bearer\s+(\S+)\s*$/i.exec(header ?? '')?.[1];
 }
 
 /** @returns undefined without a login; containers/image sends an empty name and password for that */

@@ -8,7 +8,7 @@ import { RegistryClient } from '../../src/registry/index.ts';
 import { programMissing, skopeo } from '../support/foreign-clients.ts';
 import { tarOfFolder, writeOciLayout } from '../support/oci-layout.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { errorCodes, jsonBytes, randomBlob, sendTo } from './support/registry.ts';
+import { descriptorOf, errorCodes, jsonBytes, randomBlob, sendTo } from './support/registry.ts';
 
 const challenge = 'Basic realm="Lading registry"';
 /** Cost 4: these tests are not about the time that bcrypt takes. */
@@ -157,6 +157,77 @@ test.each([
     message: expect.stringContaining(htpasswdFile),
   });
   expect((error as Error).message).not.toMatch(/secret-word|apr1|xxxx/);
+});
+
+describe('tokens of programs', () => {
+  const token = 'c0ffee'.repeat(6);
+
+  async function serveWithTokens(anonymous?: 'pull'): Promise<{ registry: Registry; file: string; users: string[] }> {
+    const folder = await temporaryFolder();
+    const file = path.join(folder, 'tokens');
+    await writeFile(file, `# programs\nci:${token}\n`);
+    const users: string[] = [];
+    const registry = await startRegistry({
+      root: path.join(folder, 'registry'),
+      users: { tokenFile: file, anonymous },
+      onRequest: ({ user }) => users.push(user ?? ''),
+    });
+    onTestFinished(() => registry.close());
+    return { registry, file, users };
+  }
+
+  const statusOf = async ({ port }: Registry, headers: Record<string, string>, method = 'GET') =>
+    (await sendTo(port, method, method === 'GET' ? '/v2/' : '/v2/a/blobs/uploads/', { headers })).status;
+
+  test('are taken as a bearer token, and as the password of their name', async () => {
+    const { registry, users } = await serveWithTokens();
+    expect(await statusOf(registry, {})).toBe(401);
+    expect(await statusOf(registry, { authorization: `Bearer ${token}` }, 'POST')).toBe(202);
+    expect(await statusOf(registry, basic('ci', token))).toBe(200);
+    for (const headers of [
+      { authorization: `Bearer ${token}x` },
+      { authorization: 'Bearer' },
+      basic('other', token),
+      basic('ci', 'guess'),
+    ]) {
+      expect(await statusOf(registry, headers)).toBe(401);
+    }
+    expect(users).toEqual(['', 'ci', 'ci', '', '', '', '']);
+  });
+
+  test('one that is taken out of the file is out; a wrong one is refused for reading too', async () => {
+    const { registry, file } = await serveWithTokens('pull');
+    expect(await statusOf(registry, {})).toBe(200);
+    expect(await statusOf(registry, { authorization: 'Bearer guess' })).toBe(401);
+    expect(await statusOf(registry, { authorization: `Bearer ${token}` }, 'POST')).toBe(202);
+    await writeFile(`${file}.new`, `cd:${'1'.repeat(32)}\n`);
+    await rename(`${file}.new`, file);
+    expect(await statusOf(registry, { authorization: `Bearer ${token}` }, 'POST')).toBe(401);
+  });
+
+  test.each(['ci:short', 'no-colon', ':0123456789abcdef', 'ci:0123456789 abcdef'])(
+    '%j is no line of it',
+    async (line) => {
+      const folder = await temporaryFolder();
+      await writeFile(path.join(folder, 'tokens'), `a:${token}\n${line}\n`);
+      const started = startRegistry({ root: folder, users: { tokenFile: path.join(folder, 'tokens') } });
+      await expect(started).rejects.toMatchObject({
+        code: 'ERR_LADING_DISTRIBUTION_USERS',
+        message: expect.stringMatching(/tokens cannot be read: line 2 is not NAME:TOKEN/),
+      });
+    },
+  );
+
+  test('the client of this project sends one', async () => {
+    const { registry } = await serveWithTokens();
+    const client = new RegistryClient({
+      credentials: async () => [{ username: 'ci', password: token, origin: 'a test' }],
+    });
+    onTestFinished(() => client.close());
+    await client.pushBlob(parseReference(`${registry.address}/a:1`), descriptorOf('x/y', Buffer.from('z')), () =>
+      Buffer.from('z'),
+    );
+  });
 });
 
 test('the registry client of this project logs in to push and pull', async () => {

@@ -22,7 +22,8 @@ function defineServe(command: Command, cli: Cli): readonly (readonly [string, st
     .addOption(new Option('--node', 'serve what this node has, read-only'))
     .addOption(new Option('--read-only', 'take no pushes and no deletions'))
     .option('--htpasswd <file>', 'users and their passwords, as `htpasswd -B` writes them')
-    .option('--anonymous-pull', 'with --htpasswd: only who pushes or deletes has to log in')
+    .option('--tokens <file>', 'tokens of programs, NAME:TOKEN a line')
+    .option('--anonymous-pull', 'with --htpasswd or --tokens: only who pushes or deletes has to log in')
     .option('--tls-cert <file>', 'serve https, with this certificate (PEM)')
     .option('--tls-key <file>', 'key of the certificate (PEM)')
     .addOption(new Option('--max-blob-size <size>', 'refuse larger blobs').argParser(parseSize).conflicts('node'))
@@ -45,7 +46,7 @@ function defineServe(command: Command, cli: Cli): readonly (readonly [string, st
     .addHelpText(
       'after',
       '\nThe images are kept in the folder `registry` of the node (see --root), or in the layout: no other program may write to\n' +
-        'that meanwhile, unless it is served with --read-only. Without --htpasswd, who reaches the address can push and delete;\n' +
+        'that meanwhile, unless it is served with --read-only. Without --htpasswd and --tokens, who reaches the address can push and delete;\n' +
         'without --tls-cert, everything is sent in the clear. -v prints a line for each request.\n' +
         'SIGHUP reads the certificate again and reopens the access log. The users are read again when their file changes.',
     )

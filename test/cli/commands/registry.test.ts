@@ -104,7 +104,7 @@ test.each([
   [['--repository', 'a'], /needs --layout and --read-only/],
   [['--layout', 'a', '--repository', 'a'], /needs --layout and --read-only/],
   [['--gc-grace', '1h'], /needs --gc-every/],
-  [['--anonymous-pull'], /needs --htpasswd/],
+  [['--anonymous-pull'], /needs --htpasswd or --tokens/],
   [['--tls-cert', 'a'], /need each other/],
   [['--max-blob-size', 'much'], /size/],
   [['--max-uploads', '0'], /whole number/],
