@@ -51,6 +51,7 @@ export {
   type PodCredential,
   type PodCredentialSource,
   podCredentials,
+  trackedCredentials,
 } from './pod-credentials.ts';
 export type { ContainerOutput } from './pod-logs.ts';
 export { type ManifestOptions, parsePodManifests } from './pod-manifest.ts';
@@ -59,3 +60,4 @@ export type { PodWorker, StopOptions } from './pod-worker.ts';
 export { PullRecords } from './pull-records.ts';
 export { PullTracker } from './pull-tracker.ts';
 export type { PullerOptions } from './puller.ts';
+export { withCredentials } from './with-credentials.ts';

@@ -1,7 +1,7 @@
 import type { ContainerStatus } from '../cri/messages.ts';
 import type { RestartPolicy } from '../policy/index.ts';
 import { isSidecar, startsContainer } from './container-facts.ts';
-import { statusImage } from './container-image.ts';
+import { gcImageId, statusImage } from './container-image.ts';
 import { type ContainerRecord, containerFacts, type WaitingState } from './container-record.ts';
 import type { Pod } from './pod.ts';
 
@@ -28,6 +28,8 @@ export interface PodContainerStatus {
   readonly image: string;
   /** The runtime's reference to it: a repository digest where it has one; empty while there is no instance. */
   readonly imageID: string;
+  /** The runtime's id of it; empty while there is no instance. Not a field of the Kubernetes API. */
+  readonly gcImageID: string;
   /** Empty while there is no instance. */
   readonly containerID: string;
 }
@@ -107,6 +109,7 @@ function containerStatus(
     name: container.name,
     restartCount: newest?.metadata.attempt ?? 0,
     ...(newest ? statusImage(newest) : { image: container.image, imageID: '' }),
+    gcImageID: newest ? gcImageId(newest) : '',
     containerID: newest?.id ?? '',
   };
   if (newest && waiting && willStart) {

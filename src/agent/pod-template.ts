@@ -92,7 +92,8 @@ function buildContainer(
 function imageVolume({ name, image }: V1Volume): ImageVolume[] {
   if (!image) return [];
   const reference = image.reference ?? '';
-  return [{ name, reference, pullPolicy: defaultPullPolicy(reference, image.pullPolicy).policy as PullPolicy }];
+  const { policy, origin } = defaultPullPolicy(reference, image.pullPolicy);
+  return [{ name, reference, pullPolicy: policy as PullPolicy, pullPolicyOrigin: origin }];
 }
 
 /** The token of the API server, mounted into every pod that was exported from a cluster; there is no API to use it with. */

@@ -42,6 +42,8 @@ export interface ImageVolume {
   /** As written. */
   readonly reference: string;
   readonly pullPolicy: PullPolicy;
+  /** Whether the manifest has the policy or the reference's tag decided it. */
+  readonly pullPolicyOrigin: 'written' | 'defaulted';
   /** What the manifest says, when another image is used for this run. */
   readonly insteadOf?: string;
 }

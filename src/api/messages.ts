@@ -2,11 +2,13 @@
 
 export interface ApiPodContainer {
   readonly name: string;
-  readonly kind: 'initContainers' | 'containers';
+  readonly kind: 'initContainers' | 'containers' | 'ephemeralContainers';
   /** As in the pod. */
   readonly image: string;
   /** `REPOSITORY@DIGEST` of what the newest instance runs; empty while there is none. */
   readonly imageID: string;
+  /** The runtime's id of it; empty while there is none. */
+  readonly imageId: string;
   readonly imagePullPolicy: string;
   /** `Running`, the waiting reason (`ImagePullBackOff`), or how it ended (`Completed`, `Error`): as kubectl shows it. */
   readonly status: string;

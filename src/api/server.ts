@@ -75,8 +75,9 @@ function answerTo({ method, url = '' }: IncomingMessage, workers: readonly PodWo
 
 function retryPod(worker: PodWorker): RetriedPod {
   const { namespace, name } = worker.pod.metadata;
-  const { containerStatuses, initContainerStatuses } = worker.status();
-  const containers = [...initContainerStatuses, ...containerStatuses].flatMap(({ name: container, state }) =>
+  const { containerStatuses, initContainerStatuses, ephemeralContainerStatuses } = worker.status();
+  const statuses = [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+  const containers = statuses.flatMap(({ name: container, state }) =>
     state.waiting && !beginning.has(state.waiting.reason) ? [{ name: container, ...state.waiting }] : [],
   );
   const backOffs = worker.backOffs();
@@ -98,16 +99,17 @@ const beginning = new Set(['ContainerCreating', 'PodInitializing']);
 function apiPod(worker: PodWorker): ApiPod {
   const { pod } = worker;
   const { namespace, name, uid } = pod.metadata;
-  const { phase, initContainerStatuses, containerStatuses } = worker.status();
+  const { phase, initContainerStatuses, containerStatuses, ephemeralContainerStatuses } = worker.status();
   const containers = [
     ...initContainerStatuses.map((status) => apiContainer(pod, 'initContainers', status)),
     ...containerStatuses.map((status) => apiContainer(pod, 'containers', status)),
+    ...ephemeralContainerStatuses.map((status) => apiContainer(pod, 'ephemeralContainers', status)),
   ];
   return { namespace, name, uid, phase, pid: process.pid, containers, backOffs: worker.backOffs() };
 }
 
 function apiContainer(pod: Pod, kind: ApiPodContainer['kind'], status: PodContainerStatus): ApiPodContainer {
-  const { name, state, imageID, restartCount, containerID } = status;
+  const { name, state, imageID, gcImageID: imageId, restartCount, containerID } = status;
   const { image, imagePullPolicy } = pod.spec[kind].find((container) => container.name === name)!;
   const startedAtMs = state.running?.startedAtMs ?? state.terminated?.startedAtMs;
   return {
@@ -115,6 +117,7 @@ function apiContainer(pod: Pod, kind: ApiPodContainer['kind'], status: PodContai
     kind,
     image,
     imageID,
+    imageId,
     imagePullPolicy,
     status: statusText(status),
     message: state.waiting?.message ?? state.terminated?.message ?? '',

@@ -1,8 +1,9 @@
 /** An explanation as people read it: what holds first, then the three policies side by side. */
 import { styleText } from 'node:util';
-import type { PolicyOutcome } from '../policy/index.ts';
-import type { ExplainedContainer } from './commands/explain.ts';
-import { humanAgo, humanSize, plural, shortDigest } from './human.ts';
+import { goDuration, type PolicyOutcome } from '../policy/index.ts';
+import type { Diff, DiffSide } from './explain/diff.ts';
+import type { ExplainedContainer } from './explain/explain-subject.ts';
+import { humanAgo, humanDuration, humanSize, plural, shortDigest } from './human.ts';
 import { formatTable, oneLine } from './output.ts';
 
 export async function explanationText(item: ExplainedContainer, stream: NodeJS.WriteStream): Promise<string> {
@@ -24,16 +25,49 @@ export async function explanationText(item: ExplainedContainer, stream: NodeJS.W
   return `${bold(oneLine(title(item)))}\n${facts}\n${outcomes}\n${[...sentences, ...hint].join('\n')}\n`;
 }
 
-function title({ image, file, pod, container }: ExplainedContainer): string {
-  return pod === undefined ? image : `pod ${pod}, container ${container}: ${image} (${file})`;
+/** One table for all, then a sentence for each. */
+export async function diffText(items: readonly { item: ExplainedContainer; diff: Diff }[]): Promise<string> {
+  const [first] = items;
+  if (!first) return '';
+  const rows = items.map(({ item, diff: { from, to, same } }) => [
+    item.pod ?? '-',
+    item.container ?? item.volume ?? '-',
+    item.image,
+    sideText(from),
+    sideText(to),
+    same === undefined ? '?' : same ? 'same' : 'differs',
+  ]);
+  const from = items.some(({ diff }) => diff.from.what === 'running') ? 'RUNS NOW' : 'THIS NODE';
+  const to = first.diff.to.what === 'after a restart' ? 'AFTER A RESTART' : 'OTHER NODE';
+  const header = ['POD', 'CONTAINER', 'IMAGE', from, to, ''];
+  const table = await formatTable([header, ...rows].map((cells) => cells.map(oneLine)));
+  const sentences = items.map(({ item, diff }) => `${subjectOf(item)}: ${diff.sentence}\n`);
+  return `${table}\n${sentences.map((sentence) => `  ${oneLine(sentence).trimEnd()}\n`).join('')}`;
 }
 
+function sideText({ digest, error }: DiffSide): string {
+  return digest === undefined ? `- (${error})` : shortDigest(digest);
+}
+
+function subjectOf({ pod, container, volume, image }: ExplainedContainer): string {
+  return pod === undefined ? image : `${pod}/${container ?? volume}`;
+}
+
+function title({ image, file, pod, container, volume, insteadOf }: ExplainedContainer): string {
+  const instead = insteadOf === undefined ? '' : ` instead of ${insteadOf}`;
+  if (pod === undefined) return `${image}${instead}`;
+  const part = volume === undefined ? `container ${container}` : `image volume ${volume}`;
+  return `pod ${pod}, ${part}: ${image}${instead} (${file})`;
+}
+
+const origins = { written: 'written', defaulted: 'by default', assumed: 'assumed' } as const;
+
+/** What has nothing to tell is left out. */
 function factLines(item: ExplainedContainer, nowMs: number): string[][] {
   const { node, registry } = item;
-  const written = item.policyOrigin === 'written' ? 'written' : 'by default';
-  return [
+  const lines: [name: string, text: string | undefined][] = [
     ['image', item.name],
-    ['policy', `${item.policy} (${written}: ${item.policyRule})`],
+    ['policy', `${item.policy} (${origins[item.policyOrigin]}: ${item.policyRule})`],
     [
       'this node',
       node
@@ -42,7 +76,14 @@ function factLines(item: ExplainedContainer, nowMs: number): string[][] {
         : 'does not have it',
     ],
     ['registry', registryText(registry)],
+    ['asked', endpointsText(item)],
+    ['credentials', credentialsText(item)],
+    ['cached use', cachedText(item)],
+    ['image gc', item.garbageCollection?.reason],
+    ['runs now', runningText(item, nowMs)],
+    ['back-off', backOffText(item)],
   ];
+  return lines.flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]));
 }
 
 function registryText(registry: ExplainedContainer['registry']): string {
@@ -50,6 +91,48 @@ function registryText(registry: ExplainedContainer['registry']): string {
   if (!registry.reachable) return `${registry.refused ? 'refused' : 'could not be asked'}: ${registry.reason}`;
   const platform = registry.platform === undefined ? '' : `, ${registry.platform}`;
   return `${registry.digest}, answered in ${Math.max(1, Math.round(registry.responseMs))} ms${platform}`;
+}
+
+/** Only where there are mirrors; otherwise the registry's line says it all. */
+function endpointsText({ endpoints = [] }: ExplainedContainer): string | undefined {
+  if (endpoints.length < 2) return undefined;
+  const results = { answered: 'answered', refused: 'refused', 'no-answer': 'no answer', 'not-asked': 'not asked' };
+  return endpoints
+    .map(({ url, result, status }) => `${new URL(url).host}: ${results[result]}${status ? ` (${status})` : ''}`)
+    .join(', then ');
+}
+
+function credentialsText({ credentials }: ExplainedContainer): string | undefined {
+  if (!credentials) return undefined;
+  const { offered, missingSecrets = [], problem, accepted, verified, verification } = credentials;
+  const isPlain = offered.length === 0 && missingSecrets.length === 0 && problem === undefined;
+  if (isPlain && verified !== false) return undefined;
+  const all = offered.map(({ source, username }) => (username ? `${source} (user ${username})` : source));
+  const parts = [
+    problem === undefined ? (all.length === 0 ? 'none' : all.join(', then ')) : `cannot be read: ${problem}`,
+    ...(accepted === undefined ? [] : [`accepted: ${accepted}`]),
+    ...(missingSecrets.length === 0 ? [] : [`not in the manifest: ${missingSecrets.join(', ')}`]),
+  ];
+  const known = verified === undefined ? '' : `${verified ? 'verified' : 'not verified'}: `;
+  return `${parts.join('; ')}${verification === undefined ? '' : `; ${known}${verification}`}`;
+}
+
+function cachedText({ whenRegistryUnreachable: when }: ExplainedContainer): string | undefined {
+  if (!when) return undefined;
+  const limit = when.maxAgeMs === undefined ? '' : `, for ${goDuration(when.maxAgeMs)} after its last check`;
+  return `while the registry cannot be asked, Always may run what this node has${limit}`;
+}
+
+function runningText({ running }: ExplainedContainer, nowMs: number): string | undefined {
+  if (!running) return undefined;
+  const since = running.since === undefined ? '' : `, started ${humanAgo(Date.parse(running.since), nowMs)}`;
+  return `${running.digest === undefined ? '' : `${running.digest}, `}${running.status}${since}`;
+}
+
+function backOffText({ backOff, pod }: ExplainedContainer): string | undefined {
+  if (!backOff) return undefined;
+  const failure = backOff.failure === undefined ? '' : `: ${backOff.failure}`;
+  return `the next pull is allowed in ${humanDuration(backOff.leftMs)} (lading retry ${pod})${failure}`;
 }
 
 function outcomeCells(outcome: PolicyOutcome): string[] {

@@ -1,15 +1,13 @@
 /** Runs pods in the foreground: their output on stdout, what happens to them on stderr, until they end or are stopped. */
 import { styleText } from 'node:util';
-import {
-  type ContainerOutput,
+import type {
+  ContainerOutput,
   CredentialPlugins,
-  type EventText,
-  type ImageDecision,
-  type KubeEvent,
-  type Pod,
-  type PodStatus,
-  readCredentialProviders,
-  runPluginFrom,
+  EventText,
+  ImageDecision,
+  KubeEvent,
+  Pod,
+  PodStatus,
 } from '../agent/index.ts';
 import { type NodeApi, serveNodeApi, socketFolder } from '../api/index.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
@@ -19,7 +17,7 @@ import type { PullProgress } from '../pull/index.ts';
 import { type Cli, storeOptions } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
 import { kubeletSettings } from './configuration/kubelet.ts';
-import { UsageError } from './error-report.ts';
+import { credentialPlugins } from './credential-plugin-options.ts';
 import { shortDigest } from './human.ts';
 import { overrideImages } from './image-overrides.ts';
 import { chooseRuntime, type Node, openNode, type PodNode, startAgent, whenUnreachableSetting } from './node.ts';
@@ -47,17 +45,6 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
     await screen.close();
     await node.close();
   }
-}
-
-/** With the options of a kubelet. @throws LadingError `ERR_LADING_CREDENTIAL_PROVIDER_CONFIG` */
-function credentialPlugins(options: RunOptions): CredentialPlugins | undefined {
-  const { imageCredentialProviderConfig: config, imageCredentialProviderBinDir: folder } = options;
-  if (config === undefined && folder === undefined) return undefined;
-  if (config === undefined || folder === undefined) {
-    throw new UsageError('--image-credential-provider-config and --image-credential-provider-bin-dir need each other');
-  }
-  const providers = readCredentialProviders(config);
-  return new CredentialPlugins({ providers, run: runPluginFrom(folder) });
 }
 
 interface RunContext {

@@ -4,7 +4,8 @@ import { systemClock } from '../lib/clock.ts';
 import type { Digest } from '../oci/index.ts';
 import type { Node } from './node.ts';
 
-export interface CollectionOptions extends Pick<ImageCollectorOptions, 'policy' | 'onEvent' | 'onCollected'> {
+export interface CollectionOptions
+  extends Pick<ImageCollectorOptions, 'policy' | 'diskStats' | 'onEvent' | 'onCollected'> {
   /** Where containers run in this process; those of other processes are known by the leases of their images. */
   readonly runtime?: ImageCollectorOptions['runtime'];
   /** By default the image and its content go at once. */
@@ -12,7 +13,7 @@ export interface CollectionOptions extends Pick<ImageCollectorOptions, 'policy' 
 }
 
 export function imageCollectorOf(
-  { images }: Node,
+  { images }: Pick<Node, 'images'>,
   { runtime = noContainers, remove, ...options }: CollectionOptions,
 ): ImageCollector {
   return new ImageCollector({

@@ -1,29 +1,29 @@
 /** What this node has under a name and what the registry says about it now: the facts of an explanation. Changes nothing. */
+import { type PodCredential, withCredentials } from '../agent/index.ts';
+import type { AuthConfig } from '../cri/messages.ts';
+import { criCredential } from '../engine/cri-credential.ts';
 import { findImage } from '../engine/image-lookup.ts';
 import { errorCode, errorHint, errorMessage } from '../lib/errors.ts';
 import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
 import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
-import { isImageComplete, isLayerHere, type PullDependencies, planPull } from '../pull/index.ts';
+import { isImageComplete, isLayerHere, type PullDependencies, type PullPlan, planPull } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
 
 export interface ImageFacts {
-  readonly node?: NodeImageFacts;
   readonly registry: RegistryFacts;
+  /** The one that the registry accepted, of those that were given. */
+  readonly accepted?: PodCredential | undefined;
+}
+
+export interface AskOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Tried in order; without any those that the registry client finds. */
+  readonly credentials?: readonly PodCredential[];
 }
 
 /** @param reference as `pullReference` gives it */
-export async function gatherImageFacts(
-  deps: Pick<PullDependencies, 'store' | 'registry'>,
-  reference: Reference,
-  options: { signal?: AbortSignal | undefined } = {},
-): Promise<ImageFacts> {
-  const node = await localFacts(deps.store, reference);
-  const registry = await registryFacts(deps, reference, options);
-  return { registry, ...(node ? { node } : {}) };
-}
-
-async function localFacts(store: Store, reference: Reference): Promise<NodeImageFacts | undefined> {
+export async function localFacts(store: Store, reference: Reference): Promise<NodeImageFacts | undefined> {
   const name = formatReference(reference);
   const image = findImage(store, name);
   if (!image) return undefined;
@@ -43,30 +43,44 @@ async function localFacts(store: Store, reference: Reference): Promise<NodeImage
   };
 }
 
-async function registryFacts(
+/** @param reference as `pullReference` gives it */
+export async function registryFacts(
   deps: Pick<PullDependencies, 'store' | 'registry'>,
   reference: Reference,
-  options: { signal?: AbortSignal | undefined },
-): Promise<RegistryFacts> {
+  { signal, credentials = [] }: AskOptions,
+): Promise<Pick<ImageFacts, 'registry' | 'accepted'>> {
   try {
-    const plan = await planPull(deps, reference, options);
-    return {
-      reachable: true,
-      digest: plan.target.digest,
-      responseMs: Math.round(plan.responseMs * 10) / 10,
-      layersToFetch: plan.layersToFetch,
-      bytesToFetch: plan.bytesToFetch,
-      ...(plan.platform ? { platform: formatPlatform(plan.platform) } : {}),
+    const plan = ({ auth }: { auth?: AuthConfig }) => {
+      const credential = auth && criCredential(auth);
+      return planPull(deps, reference, { signal, ...(credential ? { credentials: [credential] } : {}) });
     };
+    const { result, credential } = await withCredentials(credentials, plan, signal);
+    return { registry: answerOf(result), accepted: credential };
   } catch (error) {
-    if (options.signal?.aborted) throw error;
-    const hint = errorHint(error);
-    return {
-      reachable: false,
-      refused: !(error instanceof RegistryError && error.data.unreachable),
-      reason: errorMessage(error),
-      code: errorCode(error) ?? 'ERR_LADING_PULL',
-      ...(hint ? { hint } : {}),
-    };
+    if (signal?.aborted) throw error;
+    return { registry: failureOf(error) };
   }
+}
+
+function answerOf(plan: PullPlan): RegistryFacts {
+  return {
+    reachable: true,
+    digest: plan.target.digest,
+    imageId: plan.imageId,
+    responseMs: Math.round(plan.responseMs * 10) / 10,
+    layersToFetch: plan.layersToFetch,
+    bytesToFetch: plan.bytesToFetch,
+    ...(plan.platform ? { platform: formatPlatform(plan.platform) } : {}),
+  };
+}
+
+function failureOf(error: unknown): RegistryFacts {
+  const hint = errorHint(error);
+  return {
+    reachable: false,
+    refused: !(error instanceof RegistryError && error.data.unreachable),
+    reason: errorMessage(error),
+    code: errorCode(error) ?? 'ERR_LADING_PULL',
+    ...(hint ? { hint } : {}),
+  };
 }

@@ -12,7 +12,7 @@ import {
   repositoryName,
   trimReference,
 } from '../oci/index.ts';
-import { defaultPullPolicy } from '../policy/index.ts';
+import { defaultPullPolicy, type PullPolicy } from '../policy/index.ts';
 import { isUnreachable, RegistryError } from '../registry/index.ts';
 import type { Store } from '../store/index.ts';
 import { parseArgument, UsageError } from './error-report.ts';
@@ -79,7 +79,7 @@ function wholeDigest(text: string, written: string, name: string, store: Store):
 
 function imagesOf(pods: readonly Pod[]): string[] {
   return pods.flatMap(({ spec }) => [
-    ...[...spec.initContainers, ...spec.containers].map(({ image }) => image),
+    ...[...spec.initContainers, ...spec.containers, ...spec.ephemeralContainers].map(({ image }) => image),
     ...spec.imageVolumes.map(({ reference }) => reference),
   ]);
 }
@@ -121,22 +121,30 @@ function withOverride(pod: Pod, override: Override): Pod {
   const container = (each: Pod['spec']['containers'][number]): typeof each => {
     if (!isMeant(each.image, override)) return each;
     const image = byDigest(each.image);
-    const imagePullPolicy =
-      each.pullPolicyOrigin === 'written' ? each.imagePullPolicy : defaultPullPolicy(image, '').policy;
-    return { ...each, image, imagePullPolicy, insteadOf: each.image };
+    return { ...each, image, imagePullPolicy: policyFor(image, each, each.imagePullPolicy), insteadOf: each.image };
   };
-  const { initContainers, containers, imageVolumes } = pod.spec;
+  const volume = (each: Pod['spec']['imageVolumes'][number]): typeof each => {
+    if (!isMeant(each.reference, override)) return each;
+    const reference = byDigest(each.reference);
+    return { ...each, reference, pullPolicy: policyFor(reference, each, each.pullPolicy), insteadOf: each.reference };
+  };
+  const { initContainers, containers, ephemeralContainers, imageVolumes } = pod.spec;
   return {
     ...pod,
     spec: {
       ...pod.spec,
       initContainers: initContainers.map(container),
       containers: containers.map(container),
-      imageVolumes: imageVolumes.map((volume) =>
-        isMeant(volume.reference, override)
-          ? { ...volume, reference: byDigest(volume.reference), insteadOf: volume.reference }
-          : volume,
-      ),
+      ephemeralContainers: ephemeralContainers.map(container),
+      imageVolumes: imageVolumes.map(volume),
     },
   };
+}
+
+function policyFor(
+  image: string,
+  { pullPolicyOrigin }: { readonly pullPolicyOrigin: 'written' | 'defaulted' },
+  written: PullPolicy,
+): PullPolicy {
+  return pullPolicyOrigin === 'written' ? written : defaultPullPolicy(image, '').policy;
 }

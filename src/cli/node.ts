@@ -174,7 +174,8 @@ export function whenUnreachableSetting(settings: Settings): WhenUnreachable {
   };
 }
 
-function nodeKeyring(root: string): NodeKeyring {
+/** The credentials of the node itself. */
+export function nodeKeyring(root: string): NodeKeyring {
   return new NodeKeyring({ root, home: homedir(), dockerConfig: process.env.DOCKER_CONFIG || undefined }, systemClock);
 }
 

@@ -1,7 +1,7 @@
 import { RunningPods, socketFolder } from '../api/index.ts';
 import type { Cli } from './cli.ts';
 
-/** The pods that run on the node of this command. */
-export function runningPods(cli: Cli): RunningPods {
-  return new RunningPods({ root: cli.settings.root, folder: socketFolder(process.env, process.geteuid?.() ?? 0) });
+/** The pods that run on a node, by default that of this command. */
+export function runningPods(cli: Cli, root = cli.settings.root): RunningPods {
+  return new RunningPods({ root, folder: socketFolder(process.env, process.geteuid?.() ?? 0) });
 }

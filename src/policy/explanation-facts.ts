@@ -20,6 +20,8 @@ export type RegistryFacts =
   | {
       readonly reachable: true;
       readonly digest: Digest;
+      /** Of the image that this node would take. */
+      readonly imageId?: Digest;
       readonly responseMs: number;
       /** What this node lacks of the image. */
       readonly layersToFetch: number;
@@ -48,6 +50,8 @@ export interface ImageFacts {
   readonly node: NodeImageFacts | undefined;
   /** Whether the node has all of it; an incomplete image counts as absent. */
   readonly present: boolean;
+  /** Whether the pod may use what the node has without showing the registry its credentials. */
+  readonly verified: boolean;
   readonly registry: RegistryFacts | NotAsked;
 }
 

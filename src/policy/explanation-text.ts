@@ -55,7 +55,8 @@ export function describeFailure(
 ): Description {
   const which = policy === 'Always' ? ', which' : '; the registry';
   const though = facts.present ? `, although ${shownLocal(facts)} is on this node` : '';
-  const alternative = facts.present ? 'With IfNotPresent the container would start from what this node has.' : '';
+  const alternative =
+    facts.present && facts.verified ? 'With IfNotPresent the container would start from what this node has.' : '';
   const hint = [failure.hint ?? '', alternative].filter((part) => part !== '').join(' ');
   return {
     sentence: `${asks(policy, facts)}${which} ${failureClause(failure)}, so the container does not start (${error})${though}.`,
@@ -64,12 +65,29 @@ export function describeFailure(
   };
 }
 
+/** For a container that starts from what the node has because the registry cannot be asked, which it is allowed to. */
+export function describeCached(
+  policy: PullPolicy,
+  facts: ImageFacts & { node: NodeImageFacts; registry: RegistryFailure },
+  reasons: readonly Reason[],
+  age: string,
+): Description {
+  const { node, registry } = facts;
+  return {
+    sentence: `${asks(policy, facts)}, which ${failureClause(registry)}; what this node has may be used meanwhile, so ${short(node.digest)} runs: ${age}.`,
+    reasons: [nodeReason(facts), registryReason(facts), ...reasons],
+    hint: 'The node says whether it was stale as soon as the registry answers again (lading events --follow).',
+  };
+}
+
 /** For a container that must not start: `Never` without a complete image on the node. */
 export function describeRefusal(policy: PullPolicy, facts: ImageFacts): Description {
   return {
     sentence: `${doesNotAsk(policy)}, and ${lack(facts)}, so the container does not start (ErrImageNeverPull).`,
     reasons: [policyReasons[policy], nodeReason(facts), registryReason(facts), lookedAtAgain],
-    hint: `Bring the image to this node first (lading pull ${facts.image}), or use IfNotPresent.`,
+    hint: facts.present
+      ? 'Give the pod the pull secret that the image was pulled with, or use IfNotPresent.'
+      : `Bring the image to this node first (lading pull ${facts.image}), or use IfNotPresent.`,
   };
 }
 
@@ -124,14 +142,15 @@ function absentAnswer(facts: ImageFacts, answer: RegistryAnswer): string {
 /** Why the node cannot run the image without a pull. */
 function lack(facts: ImageFacts): string {
   const { node } = facts;
+  if (facts.present) return `this node does not know that the pod's credentials give access to ${shownName(facts)}`;
   if (!node) return `${shownName(facts)} is not on this node`;
   const layers = `${node.layersUnpacked} of ${count(node.layersTotal, 'layer')} unpacked`;
   return `${shownName(facts)} is on this node only in part (${layers})`;
 }
 
 /** Why nothing much is downloaded although the node lacks the image. */
-function butStored({ node }: ImageFacts, { digest, layersToFetch }: RegistryAnswer): string {
-  if (layersToFetch > 0) return '';
+function butStored({ node, present }: ImageFacts, { digest, layersToFetch }: RegistryAnswer): string {
+  if (layersToFetch > 0 || present) return '';
   return node?.digest === digest ? ', but the rest is stored here' : ', but all its layers are';
 }
 
@@ -176,10 +195,11 @@ function nodeReason(facts: ImageFacts): Reason {
       text: `This node has ${shownLocal(facts)} only in part (${layers}), which counts as absent.`,
     };
   }
+  const unverified = facts.verified ? '' : ', but does not know that the credentials of this pod give access to it';
   const checked = node.checkedAt === undefined ? '' : `, last confirmed by the registry ${shownTime(node.checkedAt)}`;
   return {
-    fact: 'node-present',
-    text: `This node has ${shownLocal(facts)}, pulled ${shownTime(node.pulledAt)}${checked}.`,
+    fact: facts.verified ? 'node-present' : 'node-not-verified',
+    text: `This node has ${shownLocal(facts)}, pulled ${shownTime(node.pulledAt)}${checked}${unverified}.`,
   };
 }
 

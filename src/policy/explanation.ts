@@ -1,6 +1,6 @@
 import { LadingError } from '../lib/errors.ts';
 import { type Digest, formatReference, parseReference, pullReference } from '../oci/index.ts';
-import { decidePull, type Reason } from './decision.ts';
+import { decidePull, type PullDecision, type Reason } from './decision.ts';
 import { type DefaultedPolicy, defaultPullPolicy, type PullPolicy, pullPolicies } from './default-policy.ts';
 import {
   type ImageFacts,
@@ -10,6 +10,7 @@ import {
   type RegistryFacts,
 } from './explanation-facts.ts';
 import {
+  describeCached,
   describeFailure,
   describeInvalidName,
   describeLocal,
@@ -19,6 +20,7 @@ import {
 } from './explanation-text.ts';
 import { parseImageName } from './image-name.ts';
 import type { KubeletReason } from './pull-error.ts';
+import { decideCached, lastKnownCurrent, type WhenUnreachable } from './unreachable.ts';
 
 export interface ExplainInput {
   /** As in the manifest. */
@@ -27,6 +29,14 @@ export interface ExplainInput {
   readonly explicitPolicy?: PullPolicy | '' | undefined;
   readonly node?: NodeImageFacts | undefined;
   readonly registry: RegistryFacts | NotAsked;
+  /** Instead of the policy of the manifest: what if it were another one? */
+  readonly assumedPolicy?: PullPolicy | undefined;
+  /** Whether the pod may use what the node has without showing the registry its credentials; by default it may. */
+  readonly verified?: boolean | undefined;
+  /** What `Always` does while the registry cannot be asked; by default it fails. */
+  readonly whenUnreachable?: WhenUnreachable | undefined;
+  /** Now, in milliseconds since 1970; only the age of a cached image depends on it. */
+  readonly atMs?: number;
 }
 
 /** What a container of the image would do on this node now under one policy. */
@@ -56,7 +66,7 @@ export interface Explanation {
   /** Normalised, as the node's store and the registry know it; the image text itself when it cannot be read. */
   readonly name: string;
   readonly policy: PullPolicy;
-  readonly policyOrigin: DefaultedPolicy['origin'];
+  readonly policyOrigin: DefaultedPolicy['origin'] | 'assumed';
   /** Why it is this policy, as a clause that can follow "because". */
   readonly policyRule: string;
   readonly node?: NodeImageFacts;
@@ -74,10 +84,10 @@ export interface Explanation {
  */
 export function explain(input: ExplainInput): Explanation {
   const { image, node, registry } = input;
-  const { policy, origin, rule } = defaultPullPolicy(image, input.explicitPolicy);
+  const { policy, origin, rule } = policyOf(input);
   const facts = readFacts(input);
   const outcomes = pullPolicies.map((each) =>
-    facts instanceof LadingError ? invalidName(each, image, facts) : outcomeUnder(each, facts),
+    facts instanceof LadingError ? invalidName(each, image, facts) : outcomeUnder(each, facts, input),
   );
   return {
     image,
@@ -92,7 +102,14 @@ export function explain(input: ExplainInput): Explanation {
   };
 }
 
-function readFacts({ image, node, registry }: ExplainInput): ImageFacts | LadingError {
+function policyOf({ image, explicitPolicy, assumedPolicy }: ExplainInput): Pick<DefaultedPolicy, 'policy' | 'rule'> & {
+  origin: Explanation['policyOrigin'];
+} {
+  if (!assumedPolicy) return defaultPullPolicy(image, explicitPolicy);
+  return { policy: assumedPolicy, origin: 'assumed', rule: 'this explanation asks what if' };
+}
+
+function readFacts({ image, node, registry, verified = true }: ExplainInput): ImageFacts | LadingError {
   try {
     parseImageName(image);
   } catch (error) {
@@ -101,7 +118,7 @@ function readFacts({ image, node, registry }: ExplainInput): ImageFacts | Lading
   }
   const reference = pullReference(parseReference(image));
   const present = node !== undefined && node.layersUnpacked >= node.layersTotal;
-  return { image, name: formatReference(reference), reference, node, present, registry };
+  return { image, name: formatReference(reference), reference, node, present, verified, registry };
 }
 
 const nothingToDownload = { layersToDownload: 0, bytesToDownload: 0 } as const;
@@ -118,9 +135,10 @@ function invalidName(policy: PullPolicy, image: string, { data, hint }: LadingEr
   };
 }
 
-function outcomeUnder(policy: PullPolicy, facts: ImageFacts): PolicyOutcome {
-  const { action, error } = decidePull({ policy, present: facts.present });
-  if (action === 'pull') return outcomeOfPull(policy, facts);
+function outcomeUnder(policy: PullPolicy, facts: ImageFacts, input: ExplainInput): PolicyOutcome {
+  const decision = decidePull({ policy, present: facts.present, verified: facts.verified });
+  const { action, error } = decision;
+  if (action === 'pull') return cachedOutcome(decision, policy, facts, input) ?? outcomeOfPull(policy, facts);
   if (action === 'use-local' && facts.node) {
     return {
       policy,
@@ -138,6 +156,33 @@ function outcomeUnder(policy: PullPolicy, facts: ImageFacts): PolicyOutcome {
     ...nothingToDownload,
     ...(error ? { error } : {}),
     ...describeRefusal(policy, facts),
+  };
+}
+
+/** What becomes of `Always` when the registry cannot be asked and pod or node allow what the node has. */
+function cachedOutcome(
+  decision: PullDecision,
+  policy: PullPolicy,
+  facts: ImageFacts,
+  { whenUnreachable: when, atMs = 0 }: ExplainInput,
+): PolicyOutcome | undefined {
+  const { registry, node, present, verified } = facts;
+  const isUnreachable = 'reachable' in registry && !registry.reachable && !registry.refused;
+  if (policy !== 'Always' || !isUnreachable || !node || !present || !when) return undefined;
+  const checkedAtMs = node.checkedAt === undefined ? undefined : Date.parse(node.checkedAt);
+  const cached = decideCached(decision, { when, verified, checkedAtMs, atMs });
+  if (!cached) return undefined;
+  if (cached.action !== 'use-local') {
+    const failed = outcomeOfPull(policy, facts);
+    return { ...failed, reasons: [...failed.reasons, cached.reasons.at(-1)!] };
+  }
+  return {
+    policy,
+    starts: true,
+    digest: node.digest,
+    source: 'node',
+    ...nothingToDownload,
+    ...describeCached(policy, { ...facts, node, registry }, cached.reasons, lastKnownCurrent(checkedAtMs, atMs)),
   };
 }
 

@@ -93,6 +93,7 @@ describe('start', () => {
           restartCount: 0,
           image: 'app:1',
           imageID: '',
+          gcImageID: '',
           containerID: '',
         },
       ],

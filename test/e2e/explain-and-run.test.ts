@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ExplainedContainer } from '../../src/cli/commands/explain.ts';
+import type { ExplainedContainer } from '../../src/cli/explain/explain-subject.ts';
 import type { Digest } from '../../src/oci/index.ts';
 import type { PolicyOutcome } from '../../src/policy/index.ts';
 import { busyboxMissing } from '../support/busybox.ts';

