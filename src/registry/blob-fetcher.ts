@@ -44,6 +44,8 @@ export class BlobFetcher {
   ): Promise<BlobDownload> {
     const { size, digest } = descriptor;
     if (offset === size) return { offset, body: nothing(), reject: () => false };
+    const embedded = embeddedContent(descriptor);
+    if (embedded) return { offset, body: only(embedded.subarray(offset)), reject: () => false };
     const { registry } = reference;
     const { endpoints, slots } = this.#options;
     const places = await this.#places(reference, descriptor);
@@ -108,3 +110,14 @@ export class BlobFetcher {
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** What a descriptor brings along itself, if it is what the descriptor says; otherwise it is fetched. @see registry.md 2.2 */
+function embeddedContent({ data, size, digest }: Descriptor): Uint8Array | undefined {
+  if (data === undefined || data.length !== Math.ceil(size / 3) * 4) return undefined;
+  const bytes = Buffer.from(data, 'base64');
+  return bytes.byteLength === size && digestOf(bytes, digestAlgorithm(digest)) === digest ? bytes : undefined;
+}

@@ -122,7 +122,7 @@ export async function pushManifest(
   if (comparable && stored !== digest) {
     throw contentError('digest-mismatch', response.asked, `it stored ${stored} where ${digest} was sent`, mismatchHint);
   }
-  const referrer = headerOf(response, 'oci-subject') === undefined ? referrerIn(bytes, mediaType) : undefined;
+  const referrer = headerOf(response, 'oci-subject') === undefined ? referrerIn(bytes, mediaType, digest) : undefined;
   if (referrer) await addReferrer({ requester, endpoint, repository, options }, referrer);
   return digest;
 }
@@ -139,7 +139,8 @@ export async function deleteManifest(
   options: SendOptions,
 ): Promise<boolean> {
   const { repository } = reference;
-  const referrer = reference.digest && (await readReferrer(requester, endpoint, reference, options));
+  const { digest } = reference;
+  const referrer = digest && (await readReferrer(requester, endpoint, { ...reference, digest }, options));
   const response = await requester.send(
     endpoint,
     {
@@ -174,13 +175,13 @@ export async function deleteManifest(
 async function readReferrer(
   requester: Requester,
   endpoint: Endpoint,
-  reference: Reference,
+  reference: Reference & { readonly digest: Digest },
   options: SendOptions,
 ): Promise<Referrer | undefined> {
   const request = { ...manifestRequest('GET', reference), accept: [200, 404] };
   const response = await requester.send(endpoint, request, options);
   if (response.status === 404) return undefined;
-  return referrerIn(await readManifest(response), headerOf(response, 'content-type') ?? '');
+  return referrerIn(await readManifest(response), headerOf(response, 'content-type') ?? '', reference.digest);
 }
 
 /**

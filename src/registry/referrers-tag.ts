@@ -1,6 +1,6 @@
 import { LadingError } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -37,8 +37,8 @@ export function referrersTag(subject: Digest): string {
   return `${algorithm}-${digestHex(subject).slice(0, 64)}`.replace(/[^A-Za-z0-9_.-]/g, '-');
 }
 
-/** Undefined for a manifest that refers to none, and for one that cannot be read. */
-export function referrerIn(bytes: Uint8Array, contentType: string): Referrer | undefined {
+/** Undefined for a manifest that refers to none, and for one that cannot be read. @param digest what it is stored under */
+export function referrerIn(bytes: Uint8Array, contentType: string, digest: Digest): Referrer | undefined {
   let manifest: ReturnType<typeof parseManifest>;
   try {
     manifest = parseManifest(bytes, contentType);
@@ -51,7 +51,7 @@ export function referrerIn(bytes: Uint8Array, contentType: string): Referrer | u
   const artifactType = manifest.artifactType ?? (manifest.kind === 'manifest' ? manifest.config.mediaType : undefined);
   const descriptor = {
     mediaType,
-    digest: digestOf(bytes),
+    digest,
     size: bytes.length,
     ...(artifactType && { artifactType }),
     ...(annotations && { annotations }),

@@ -180,6 +180,36 @@ describe('an answer to a range that is not the range', () => {
   });
 });
 
+describe('content that the descriptor has itself', () => {
+  const small = Buffer.from('{"small": true}');
+  const data = small.toString('base64');
+
+  test('is not asked for', async () => {
+    const server = await newServer((_, response) => response.end(small));
+    const { client } = newClient();
+    const { body, offset } = await client.fetchBlob(
+      referenceAt(server),
+      { ...descriptorOf(small), data },
+      { offset: 3 },
+    );
+    expect([offset, (await collect(body)).toString()]).toEqual([3, small.subarray(3).toString()]);
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test.each([
+    ['another content', Buffer.from('{"small": flse}').toString('base64')],
+    ['too much', Buffer.from('{"small": true} ').toString('base64')],
+    ['no base64', '!'.repeat(data.length)],
+    ['nothing', ''],
+  ])('is not believed when it is %s', async (_, wrong) => {
+    const server = await newServer((_, response) => response.end(small));
+    const descriptor = { ...descriptorOf(small), data: wrong };
+    const bytes = await newClient().client.readBlob(referenceAt(server), descriptor, { maxBytes: 1000 });
+    expect(Buffer.from(bytes).equals(small)).toBe(true);
+    expect(server.requests).toHaveLength(1);
+  });
+});
+
 describe('content that cannot be the blob', () => {
   test('a wrong Content-Length is refused before a byte is given', async () => {
     const server = await newServer((_, response) => response.writeHead(200, { 'content-length': 5 }).end('short'));
