@@ -9,8 +9,12 @@ const load = createRequire(import.meta.url);
 
 export const Agent: typeof undici.Agent = load('undici/lib/dispatcher/agent.js');
 export const Pool: typeof undici.Pool = load('undici/lib/dispatcher/pool.js');
-export const ProxyAgent: typeof undici.ProxyAgent = load('undici/lib/dispatcher/proxy-agent.js');
 export const buildConnector: typeof undici.buildConnector = load('undici/lib/core/connect.js');
+
+/** Where a proxy is used. */
+export function loadProxyAgent(): typeof undici.ProxyAgent {
+  return load('undici/lib/dispatcher/proxy-agent.js');
+}
 
 // As undici itself does it, for every dispatcher.
 Object.assign(load('undici/lib/dispatcher/dispatcher.js').prototype, load('undici/lib/api/index.js'));

@@ -1,7 +1,9 @@
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import { defaultLimits, type TarEntry, TarReader, typeFlags } from '../unpack/index.ts';
+import { defaultLimits } from '../unpack/limits.ts';
+import { typeFlags } from '../unpack/tar-header.ts';
+import { type TarEntry, TarReader } from '../unpack/tar-reader.ts';
 import { compressionOf, decompressed } from './decompressed.ts';
 import { incomplete, invalid } from './errors.ts';
 import type { Files } from './files.ts';

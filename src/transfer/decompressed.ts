@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
-import { defaultLimits, looksLikeZstd, ZstdFrameWalker } from '../unpack/index.ts';
+import { defaultLimits } from '../unpack/limits.ts';
+import { looksLikeZstd, ZstdFrameWalker } from '../unpack/zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 

@@ -2,7 +2,8 @@
  * Moves images between places: registries, OCI layouts, archives, the store of a node. Every move is one copy between
  * a source and a target, blobs first and names last, and it promises that content is verified on its way and that a
  * target shows an image whole or not at all. It never unpacks a layer, never changes a byte of a manifest, and never
- * writes under a name that an archive gives.
+ * writes under a name that an archive gives. What it uses of `store` and `unpack` it imports by file: a copy would load
+ * all of them otherwise, which takes longer than copying a small image.
  */
 export { type ArchiveFormat, openArchive } from './archive.ts';
 export type { ArchiveInput } from './archive-files.ts';

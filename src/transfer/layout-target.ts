@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
-import { BlobStore } from '../store/index.ts';
+import { BlobStore } from '../store/blob-store.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';

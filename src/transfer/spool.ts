@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requireSpace } from '../store/index.ts';
+import { requireSpace } from '../store/disk.ts';
 
 const readBytes = 256 * 1024;
 /** How much is written before the free space is looked at again. */
