@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, expect, test } from 'vitest';
 import type { RegistryWarning } from '../../src/registry/index.ts';
 import { warningTexts } from '../../src/registry/warnings.ts';
+import type { Answer } from '../support/hostile-server.ts';
 import { collect, descriptorOf, newClient, newServer, noise, referenceAt } from './fixtures.ts';
 
 const blob = noise(1000);
@@ -92,6 +93,28 @@ describe('blobs at the same time', () => {
     abort.abort();
     expect((await others).every((bytes) => bytes.equals(blob))).toBe(true);
     expect(most).toBeLessThanOrEqual(2);
+  });
+
+  test('are limited for all hosts together', async () => {
+    let open = 0;
+    let most = 0;
+    const answer: Answer = (_, response) => {
+      open += 1;
+      most = Math.max(most, open);
+      setTimeout(() => {
+        open -= 1;
+        response.end(blob);
+      }, 20);
+    };
+    const servers = [await newServer(answer), await newServer(answer), await newServer(answer)];
+    const { client } = newClient({ limits: { overall: 2 } });
+    const all = await Promise.all(
+      [...servers, ...servers].map(async (server) => {
+        return collect((await client.fetchBlob(referenceAt(server), descriptorOf(blob))).body);
+      }),
+    );
+    expect(all.every((bytes) => bytes.equals(blob))).toBe(true);
+    expect(most).toBe(2);
   });
 
   test('who waits for room can give up', async () => {

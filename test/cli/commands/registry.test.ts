@@ -169,3 +169,34 @@ test('--node serves what the node has', async () => {
   const answer = await fetch(`${url}/v2/library/app/manifests/1`, { method: 'HEAD' });
   expect(answer.headers.get('docker-content-digest')).toBe(digest);
 });
+
+test('--layout keeps what is pushed in a layout, which gc cleans; with --read-only nothing is taken', async () => {
+  const layout = join(root, 'images');
+  const url = await serve('--layout', layout);
+  const type = 'application/vnd.oci.image.index.v1+json';
+  const push = (at: string, tag: string) => {
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: type, manifests: [], annotations: { tag } });
+    const headers = { 'content-type': type };
+    return fetch(`${at}/v2/team/app/manifests/${tag}`, { method: 'PUT', body, headers });
+  };
+  for (const tag of ['1', '2']) expect((await push(url, tag)).status).toBe(201);
+  expect((await fetch(`${url}/v2/team/app/manifests/2`, { method: 'DELETE' })).status).toBe(202);
+  const { stdout } = await runLading(['registry', 'gc', '--layout', layout, '--grace', '0']);
+  expect(stdout).toMatch(/^KIND +ID\nmanifest +team\/app@sha256:\w{64}\nFreed \d+B\.\n$/);
+  child!.kill('SIGINT');
+  await once(child!, 'exit');
+  const { manifests } = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8'));
+  expect(manifests).toMatchObject([{ annotations: { 'org.opencontainers.image.ref.name': 'team/app:1' } }]);
+  const reading = await serve('--layout', layout, '--read-only', '--repository', 'mine');
+  expect(await (await fetch(`${reading}/v2/mine/tags/list`)).json()).toEqual({ name: 'mine', tags: ['1'] });
+  expect((await push(reading, '3')).status).toBe(405);
+});
+
+test('--tokens lets programs in', async () => {
+  const tokens = join(root, 'tokens');
+  await writeFile(tokens, `ci:${'c0ffee'.repeat(6)}\n`);
+  const url = await serve('--tokens', tokens);
+  expect((await fetch(`${url}/v2/`)).status).toBe(401);
+  const headers = { authorization: `Bearer ${'c0ffee'.repeat(6)}` };
+  expect((await fetch(`${url}/v2/`, { headers })).status).toBe(200);
+});
