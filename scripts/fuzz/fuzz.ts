@@ -2,10 +2,13 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { LadingError } from '../../src/lib/errors.ts';
+import type { LayerFacts } from '../../src/lib/layer-facts.ts';
 import type { OverlaySupport } from '../../src/lib/overlay.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { type UnpackJob, UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
 import { mutateBytes, mutateTar, randomNumbers } from './mutate.ts';
+import { type ReferenceLayer, referenceLayer } from './reference-layer.ts';
+import { Refused, referenceEntries } from './reference-tar.ts';
 
 export interface FuzzOptions {
   /** Of the layer corpus. */
@@ -34,7 +37,7 @@ const unclean = new Set(['ERR_LADING_UNPACK_WORKER', 'ERR_LADING_UNPACK_CLOSED',
 
 /**
  * Unpacks mutated layers, each in one thread and in two. Each must be refused by both with an error that a user can
- * read, or give the same tree in both, one that agrees with its record; and nothing may appear outside of it.
+ * read, or give what a reference gives that has no line in common with the unpacker; and nothing may appear outside.
  */
 export async function fuzzLayers(options: FuzzOptions): Promise<FuzzReport> {
   const { corpusDir, scratchDir, seed, archives, until } = options;
@@ -54,6 +57,9 @@ export async function fuzzLayers(options: FuzzOptions): Promise<FuzzReport> {
         const [one, two] = [await attempt('one'), await attempt('two')];
         const wrong = [...one.problems, ...two.problems];
         if (one.record !== two.record) wrong.push('one thread and two threads disagree');
+        // What is wrong with the packing is not for the reference to say.
+        const isForReference = !isPacked || one.record !== undefined;
+        if (isForReference) wrong.push(...unlikeReference(one, isPacked ? tar : layer, join(folder, 'one')));
         const strays = readdirSync(folder).filter((name) => !expected.has(name));
         if (strays.length > 0) wrong.push(`appeared outside: ${strays.join(', ')}`);
         failures.push(...wrong.map((problem) => `archive ${number} of seed ${seed}: ${problem}`));
@@ -98,19 +104,60 @@ function newJob(
   };
 }
 
-/** `record`: what is in the layer, undefined if it was refused. */
-async function outcomeOf(pool: UnpackPool, job: UnpackJob): Promise<{ record?: string; problems: string[] }> {
+interface Outcome {
+  /** What is in the layer; undefined if it was refused. */
+  readonly record?: string;
+  readonly facts?: LayerFacts;
+  /** Why it was refused. */
+  readonly reason?: string;
+  readonly problems: readonly string[];
+}
+
+/** What differs from what the rules make of the archive. Only attributes that a file system refuses are left to it. */
+function unlikeReference({ record, facts, reason }: Outcome, tar: Buffer, dir: string): string[] {
+  let expected: ReferenceLayer;
+  let hasXattrs = false;
   try {
-    await pool.unpack(job);
+    const entries = referenceEntries(tar, limits);
+    hasXattrs = entries.some((entry) => entry.hasXattrs);
+    expected = referenceLayer(entries);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return record === undefined ? [] : [`unpacked, although ${error.message}`];
+  }
+  if (record === undefined || facts === undefined) {
+    return hasXattrs ? [] : [`refused (${reason}), although no rule is broken`];
+  }
+  const found = record.split('\n').filter(Boolean);
+  const differences = [
+    ...expected.record.filter((line) => !found.includes(line)).map((line) => `missing: ${line}`),
+    ...found.filter((line) => !expected.record.includes(line)).map((line) => `unexpected: ${line}`),
+  ];
+  for (const [name, wanted] of Object.entries(expected.facts)) {
+    const fact = facts[name as keyof ReferenceLayer['facts']];
+    const have = JSON.stringify(Array.isArray(fact) ? [...fact].sort() : fact);
+    if (have !== JSON.stringify(wanted)) differences.push(`${name} is ${have}, want ${JSON.stringify(wanted)}`);
+  }
+  for (const [path, data] of expected.sparse) {
+    const file = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from(path, 'latin1')]);
+    if (!readFileSync(file).equals(data)) differences.push(`${path} has other content`);
+  }
+  return differences;
+}
+
+async function outcomeOf(pool: UnpackPool, job: UnpackJob): Promise<Outcome> {
+  let facts: LayerFacts;
+  try {
+    facts = await pool.unpack(job);
   } catch (error) {
     const isClean = error instanceof LadingError && !unclean.has(error.code);
-    return { problems: isClean ? [] : [`not a clean error: ${(error as Error).stack}`] };
+    return { reason: String(error), problems: isClean ? [] : [`not a clean error: ${(error as Error).stack}`] };
   }
   const problems: string[] = [];
   for await (const { path, problem } of verifyLayer(job.targetDir, job.entriesFile, { content: true })) {
     problems.push(`${JSON.stringify(path)}: ${problem}`);
   }
-  return { record: readFileSync(job.entriesFile, 'latin1'), problems };
+  return { record: readFileSync(job.entriesFile, 'utf8'), facts, problems };
 }
 
 /** The corpus as blobs, and as archives where they can be decompressed. */
