@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Pod, PodContainerStatus, PodWorker } from '../agent/index.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import type { ApiError, ApiPod, ApiPodContainer, RetriedPod } from './messages.ts';
-import { makeSocketFolder, socketPath } from './socket.ts';
+import { makeSocketFolder, removeDeadSockets, socketPath } from './socket.ts';
 
 export interface NodeApi {
   readonly path: string;
@@ -25,6 +25,7 @@ export async function serveNodeApi(options: {
 }): Promise<NodeApi> {
   const { folder, root, pods } = options;
   await makeSocketFolder(folder);
+  await removeDeadSockets(folder);
   const path = socketPath(folder, root);
   // Of a killed process that had the same id.
   await rm(path, { force: true });

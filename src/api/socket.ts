@@ -1,9 +1,9 @@
 /** Where the sockets of running nodes are: one per process, named after the node's root and the process. */
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import { lstat, mkdir, readdir } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { LadingError } from '../lib/errors.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
 import { maxSocketPathBytes, socketFolderVariable } from './socket-folder.ts';
 
 /** The socket of this process for a node. */
@@ -30,6 +30,23 @@ export async function socketsOf(folder: string, root: string): Promise<string[]>
 export async function makeSocketFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await requireOwn(folder);
+}
+
+/** What killed processes left, also for nodes that nobody will ask about again. */
+export async function removeDeadSockets(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const pid = /^[0-9a-f]{16}-(\d+)\.sock$/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(folder, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
 }
 
 /** In `/tmp` anybody may have made it first. */

@@ -293,13 +293,17 @@ export class EngineRuntimeService implements cri.RuntimeService {
     this.#emit(container.id, 'CONTAINER_STOPPED_EVENT');
   }
 
-  /** For the history of the image's name, which no container depends on. */
+  /** For the history of its images' names, which no container depends on. */
   #noteStart({ config, imageId, podSandboxId }: ContainerRecord): void {
-    const name = pullName(config.image.userSpecifiedImage || config.image.image);
     const { namespace, name: pod } = this.#sandbox(podSandboxId).config.metadata;
+    const { store } = this.#deps;
+    const note = ({ image, userSpecifiedImage }: cri.ImageSpec, id: Digest | undefined) => {
+      const name = pullName(userSpecifiedImage || image);
+      if (name && id) store.starts.record(name, id, { namespace, pod, container: config.metadata.name });
+    };
     try {
-      const { starts } = this.#deps.store;
-      if (name !== undefined) starts.record(name, imageId, { namespace, pod, container: config.metadata.name });
+      note(config.image, imageId);
+      for (const { image } of config.mounts) if (image) note(image, findImage(store, image.image)?.id);
     } catch (error) {
       log('cannot note the start of %s: %s', config.metadata.name, errorMessage(error));
     }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -51,6 +52,17 @@ test('what a killed process left is passed over and removed', async () => {
   server.close();
   expect(await new RunningPods({ folder, root }).list()).toEqual([]);
   expect(await readdir(folder)).toEqual([path.basename(api.path)]);
+});
+
+test('and so is what it left for nodes that nobody asks about any more', async () => {
+  const folder = await temporaryFolder();
+  const dead = spawnSync(process.execPath, ['-e', 'console.log(process.pid)'], { encoding: 'utf8' }).stdout.trim();
+  for (const name of [`0123456789abcdef-${dead}.sock`, `0123456789abcdef-${process.pid}.sock`, 'other']) {
+    await writeFile(path.join(folder, name), '');
+  }
+  const api = await serve(folder, await temporaryFolder());
+  const left = [`0123456789abcdef-${process.pid}.sock`, 'other', path.basename(api.path)];
+  expect((await readdir(folder)).sort()).toEqual(left.sort());
 });
 
 test('a folder that others may write to is not used', async () => {

@@ -32,6 +32,19 @@ test.skipIf(missing)(
     const byDigest = `${registry.address}/app@${one.manifest}`;
     expect((await run('digest', byDigest)).stdout).toBe('[digest/main] one\n');
 
+    const data = await pushBusyboxImage(registry.address, 'data:1', { version: 'data' });
+    const withVolume = {
+      restartPolicy: 'Never',
+      volumes: [{ name: 'data', image: { reference: data.name } }],
+      containers: [{ name: 'main', image: byDigest, volumeMounts: [{ name: 'data', mountPath: '/data' }] }],
+    };
+    const mounting = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'mounting' }, spec: withVolume };
+    expect((await lading(['run', '-'], manifestText(mounting))).exitCode).toBe(0);
+    const ofData = JSON.parse((await lading(['history', data.name, '-o', 'json'])).stdout);
+    expect(ofData).toMatchObject([
+      { pulledBy: 'pod default/mounting', ranBy: [{ pod: 'mounting', container: 'main' }] },
+    ]);
+
     const { stdout } = await lading(['history', one.name, '-o', 'json']);
     const main = { namespace: 'default', container: 'main' };
     expect(JSON.parse(stdout)).toMatchObject([
@@ -40,6 +53,7 @@ test.skipIf(missing)(
         digest: one.manifest,
         pulledBy: 'pod default/web',
         ranBy: [
+          { ...main, pod: 'mounting', count: 1 },
           { ...main, pod: 'digest', count: 1 },
           { ...main, pod: 'web', count: 2 },
         ],
@@ -47,6 +61,6 @@ test.skipIf(missing)(
     ]);
     const table = (await lading(['history', one.name])).stdout;
     expect(table).toMatch(/lading pull +default\/other\/main \(.*\)\n/);
-    expect(table).toMatch(/pod default\/web {3}default\/digest\/main \(.*\), default\/web\/main \(2 times, /);
+    expect(table).toMatch(/pod default\/web {3}default\/mounting\/main \(.*\), default\/digest\/main \(.*\), 1 more\n/);
   },
 );

@@ -131,6 +131,19 @@ function describeUser(
       expect([exitCode, stdout]).toEqual([130, '[web/main] ready\n[web/main] bye\n']);
     });
 
+    test('another terminal sees what runs, and what has happened', async () => {
+      const running = await start(runtimes[0]!);
+      const ps = await lading(['ps', '-o', 'json']);
+      expect([ps.exitCode, ps.stderr]).toEqual([0, '']);
+      expect(JSON.parse(ps.stdout)).toMatchObject([{ name: 'web', containers: [{ name: 'main', status: 'Running' }] }]);
+      const retried = await lading(['retry', 'web']);
+      expect([retried.exitCode, retried.stderr]).toEqual([1, expect.stringContaining('is not in back-off')]);
+      expect((await lading(['events', '--pod', 'web'])).stdout).toContain('Container started');
+      running.interrupt();
+      await running.ended;
+      expect((await lading(['ps'])).stderr).toContain('Nothing runs on this node');
+    });
+
     test.each(runtimes)('a killed lading takes its container of %s with it', async (runtime) => {
       const running = await start(runtime);
       running.child.kill('SIGKILL');

@@ -95,7 +95,7 @@ export class OrdinaryUser {
         ...become,
         ...lading,
       ],
-      env: { HOME: home, XDG_DATA_HOME: data, XDG_RUNTIME_DIR: '', USER: '', LOGNAME: '' },
+      env: { HOME: home, XDG_DATA_HOME: data, XDG_RUNTIME_DIR: path.join(home, 'run'), USER: '', LOGNAME: '' },
       cwd: '/',
     };
   }

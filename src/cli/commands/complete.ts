@@ -11,6 +11,7 @@ export function define(command: Command, cli: Cli): void {
       const completion = await complete(command.parent!, words, {
         define: (wanted) => defineCommand(wanted, cli),
         imageNames: ({ root = cli.settings.root, prefix }) => imageNames(root, prefix),
+        podNames: ({ root = cli.settings.root }) => podNames(cli, root),
       });
       if (completion.kind !== 'words') {
         cli.stdout.write(`:${completion.kind}\n`);
@@ -34,6 +35,15 @@ async function imageNames(root: string, prefix: string): Promise<readonly string
     return names
       .map((name) => [familiarReference(parseReference(name)), name].find((form) => form.startsWith(prefix)))
       .filter((form) => form !== undefined);
+  } catch {
+    return [];
+  }
+}
+
+async function podNames(cli: Cli, root: string): Promise<readonly string[]> {
+  const { runningPods } = await import('../running-pods.ts');
+  try {
+    return (await runningPods(cli, root).list()).map(({ name }) => name);
   } catch {
     return [];
   }

@@ -15,11 +15,13 @@ export interface CompletionSources {
   readonly define: (command: Command) => Promise<void>;
   /** Names of the images on the node that begin with the prefix. */
   readonly imageNames: (wanted: { root?: string | undefined; prefix: string }) => Promise<readonly string[]>;
+  /** Names of the pods that run on the node. */
+  readonly podNames: (wanted: { root?: string | undefined }) => Promise<readonly string[]>;
 }
 
 /**
  * What the shell may offer for the last of `words`, which can be empty. Looks at what the commands declare: the choices
- * of options and arguments, arguments called `image`, `file` or `file|image`, values called `dir` or `file`.
+ * of options and arguments, arguments called `image`, `file`, `file|image` or `pod`, values called `dir`, `file` or `pod`.
  * @param words after the name of the program, up to the cursor
  */
 export async function complete(
@@ -77,6 +79,11 @@ async function findPlace(program: Command, before: readonly string[], sources: C
 
 async function candidatesAt(place: Place, current: string, sources: CompletionSources): Promise<Completion> {
   const { command, operands, option, onlyOperands, root } = place;
+  const podNames = async () => {
+    const names = await sources.podNames({ root });
+    return words([...new Set(names)].filter((name) => !operands.includes(name)).map(withoutDescription));
+  };
+  if (option?.flags.endsWith('<pod>')) return podNames();
   if (option) return valuesOf(option.argChoices, option.flags);
   if (current.startsWith('-') && !onlyOperands) {
     return words(optionsOf(command).map(({ long, description }) => ({ value: long ?? '', description })));
@@ -88,16 +95,21 @@ async function candidatesAt(place: Place, current: string, sources: CompletionSo
   const argument = argumentAt(command, operands.length);
   if (!argument) return words([]);
   const kinds = argument.name().split('|');
+  if (kinds.includes('pod')) return podNames();
   if (!kinds.includes('image')) return valuesOf(argument.argChoices, `<${argument.name()}>`);
   const names = (await sources.imageNames({ root, prefix: current })).filter((name) => !operands.includes(name));
   if (names.length === 0 && kinds.includes('file')) return { kind: 'files' };
-  return words(names.map((value) => ({ value, description: '' })));
+  return words(names.map(withoutDescription));
 }
 
 function valuesOf(choices: readonly string[] | undefined, flags: string): Completion {
-  if (choices) return words(choices.map((value) => ({ value, description: '' })));
+  if (choices) return words(choices.map(withoutDescription));
   if (flags.endsWith('<dir>')) return { kind: 'folders' };
   return flags.endsWith('<file>') ? { kind: 'files' } : words([]);
+}
+
+function withoutDescription(value: string): Candidate {
+  return { value, description: '' };
 }
 
 function words(candidates: readonly Candidate[]): Completion {

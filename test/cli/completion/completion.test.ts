@@ -57,6 +57,20 @@ describe('candidates', () => {
     expect(await complete(program(), ['explain', 'pod'], sources)).toEqual({ kind: 'files' });
   });
 
+  test.each([
+    [
+      ['retry', ''],
+      ['web-of-node', 'db'],
+    ],
+    [['--root', '/n', 'retry', 'w'], ['web-of-/n']],
+    [['retry', 'db', ''], ['web-of-node']],
+    [['retry', '--pod', 'd'], ['db']],
+  ])('of pods, for %j', async (words, expected) => {
+    const completion = await complete(program(), words, sources);
+    if (completion.kind === 'words') expect(completion.candidates.map(({ value }) => value)).toEqual(expected);
+    else expect(completion.kind).toBe('words');
+  });
+
   test('a directory is asked for with folders', async () => {
     expect(await complete(program(), ['images', '--root', ''], sources)).toEqual({ kind: 'folders' });
   });
@@ -65,10 +79,12 @@ describe('candidates', () => {
     define: async (command: Command) => {
       if (command.name() === 'registry') command.helpCommand(false).command('serve').option('--addr <host:port>', '');
       else if (command.name() === 'explain') command.argument('<file|image...>');
+      else if (command.name() === 'retry') command.argument('<pod...>').option('--pod <pod>', '');
       else command.argument('[image...]').addOption(new Option('-o, --output <format>', '').choices(['table', 'json']));
     },
     imageNames: async ({ root = 'node', prefix }: { root?: string | undefined; prefix: string }) =>
       [`nginx:1.27 of ${root}`, `alpine of ${root}`].filter((name) => name.startsWith(prefix)),
+    podNames: async ({ root = 'node' }: { root?: string | undefined }) => [`web-of-${root}`, 'db', 'db'],
   };
 
   function program(): Command {
@@ -77,6 +93,7 @@ describe('candidates', () => {
     program.command('images');
     program.command('registry');
     program.command('explain');
+    program.command('retry', { hidden: true });
     return program;
   }
 });
@@ -113,7 +130,7 @@ test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () =
   expect(stdout.split('\n')).toEqual([
     'history',
     'table wide json yaml',
-    '--dry-run --grace --output --help --root --config --verbose --no-color --version',
+    '--dry-run --layout --grace --output --help --root --config --verbose --no-color --version',
     '',
     '',
   ]);
