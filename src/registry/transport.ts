@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { LookupFunction } from 'node:net';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { unlessAborted } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
@@ -219,7 +219,8 @@ export function headerLines({ headers }: Pick<HttpResponse, 'headers'>, name: st
 function openBody(body: RequestBody | undefined, onFailure: (error: unknown) => void): Readable | Uint8Array | null {
   const content = body?.open() ?? null;
   if (content === null || content instanceof Uint8Array) return content;
-  return Readable.from(reportingFailure(content, onFailure), { objectMode: false });
+  // undici takes iterables too, though its types do not say so; a stream around one costs a third of the system's time.
+  return reportingFailure(content, onFailure) as unknown as Readable;
 }
 
 /** A source that cannot be read is no fault of the connection; what undici throws into this generator is none of it. */
