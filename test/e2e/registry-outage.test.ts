@@ -79,3 +79,33 @@ test.skipIf(missing)(
   },
   30_000,
 );
+
+test.skipIf(missing)(
+  `a pod that does not allow it waits, and starts when the registry is back${missing ? ` (skipped: ${missing})` : ''}`,
+  async () => {
+    const root = await temporaryFolder();
+    const registry = await startDockerRegistry();
+    onTestFinished(() => registry.close());
+    const image = await pushBusyboxImage(registry.address, 'app:1', { version: 'one' });
+    await runLading(['--root', root, 'pull', image.name]);
+    await registry.stop();
+    const containers = [{ name: 'main', image: image.name, imagePullPolicy: 'Always' }];
+    const web = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'web' },
+      spec: { restartPolicy: 'Never', containers },
+    };
+    const lading = new RunningLading(['--root', root, 'run', '--retry', '-'], { stdin: manifestText(web) });
+    onTestFinished(() => lading.end());
+    await lading.prints('web/main  Failed: Error: RegistryUnavailable', { stream: 'stderr' });
+    await registry.start();
+    // The kubelet's first delay, of ten seconds.
+    const { exitCode, stdout, stderr } = await lading.ended;
+    expect([exitCode, stdout]).toEqual([0, '[web/main] one\n']);
+    expect(stderr.match(/web\/main {2}Pulling: /g)).toHaveLength(2);
+    const asked = (await registry.requests()).slice(-1).map(({ method, path: at }) => `${method} ${at}`);
+    expect(asked).toEqual(['HEAD /v2/app/manifests/1']);
+  },
+  60_000,
+);
