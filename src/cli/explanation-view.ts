@@ -76,6 +76,7 @@ function factLines(item: ExplainedContainer, nowMs: number): string[][] {
         : 'does not have it',
     ],
     ['registry', registryText(registry)],
+    ['platform', 'warnings' in registry ? registry.warnings?.join('; ') : undefined],
     ['asked', endpointsText(item)],
     ['credentials', credentialsText(item)],
     ['cached use', cachedText(item)],

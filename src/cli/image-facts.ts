@@ -71,6 +71,7 @@ function answerOf(plan: PullPlan): RegistryFacts {
     layersToFetch: plan.layersToFetch,
     bytesToFetch: plan.bytesToFetch,
     ...(plan.platform ? { platform: formatPlatform(plan.platform) } : {}),
+    ...(plan.warnings.length > 0 ? { warnings: plan.warnings } : {}),
   };
 }
 

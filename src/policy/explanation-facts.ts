@@ -27,6 +27,8 @@ export type RegistryFacts =
       readonly layersToFetch: number;
       readonly bytesToFetch: number;
       readonly platform?: string;
+      /** What is strange about the image, one sentence each: it is for another platform. */
+      readonly warnings?: readonly string[];
     }
   | {
       readonly reachable: false;

@@ -190,6 +190,16 @@ describe.skipIf(missing)(`lading explain, all of it${missing ? ` (skipped: ${mis
     expect(await risk(soon)).toMatchObject({ risk: 'next-collection' });
   });
 
+  test('an image for another platform', async () => {
+    const root = await temporaryFolder();
+    const { name } = await stage.push('foreign:1', 'one', { platform: { os: 'linux', architecture: 's390x' } });
+    const [item] = await explain(root, [name]);
+    const warning = expect.stringMatching(/^the image is for linux\/s390x, not for linux\//);
+    expect(item!.registry).toMatchObject({ platform: 'linux/s390x', warnings: [warning] });
+    const { stdout } = await runLading(['--root', root, 'explain', name], { env: environment() });
+    expect(stdout).toMatch(/^ {3}platform +the image is for linux\/s390x, not for linux\//m);
+  });
+
   test('image volumes, like containers', async () => {
     const root = await temporaryFolder();
     const { name, manifest } = await stage.pushAndPull(root, 'volume:1', 'one');

@@ -488,3 +488,69 @@ test('a name that cannot be read fails under every policy, and says how to corre
     expect(hint).toContain('did you mean "img1"?');
   }
 });
+
+describe('whose credentials are not known to give access', () => {
+  const facts = { image: 'img1', node: complete, verified: false };
+  const knowsNot = `this node does not know that the pod's credentials give access to ${name}`;
+
+  test('IfNotPresent asks the registry although the node has it, and Never refuses', () => {
+    const { outcomes } = explain({ ...facts, registry: says(old) });
+    expect(outcomes.map(({ starts, error }) => error ?? starts)).toEqual([true, true, 'ErrImageNeverPull']);
+    expect(outcomes.slice(1).map(({ sentence }) => sentence)).toEqual([
+      `IfNotPresent asks the registry, because ${knowsNot}; the registry says ${oldText}, so nothing is downloaded and it starts.`,
+      `With Never the registry is not asked, and ${knowsNot}, so the container does not start (ErrImageNeverPull).`,
+    ]);
+    expect(outcomes[2]!.hint).toBe('Give the pod the pull secret that the image was pulled with, or use IfNotPresent.');
+    expect(outcomes[1]!.reasons.map(({ fact }) => fact)).toContain('node-not-verified');
+  });
+
+  test('no hint speaks of starting from what the node has', () => {
+    const [always] = explain({ ...facts, registry: denied }).outcomes;
+    expect(always!.hint ?? '').not.toContain('With IfNotPresent');
+  });
+});
+
+describe('Always where cached images are allowed', () => {
+  const hourMs = 3_600_000;
+  const atMs = Date.parse(complete.checkedAt!) + 2 * hourMs;
+  const always = (input: Partial<Parameters<typeof explain>[0]>) =>
+    explain({
+      image: 'img1',
+      node: complete,
+      registry: unreachable,
+      whenUnreachable: { useCached: true },
+      atMs,
+      ...input,
+    }).outcomes[0]!;
+
+  test('runs what the node has while the registry cannot be asked', () => {
+    const outcome = always({});
+    expect(outcome).toMatchObject({ starts: true, digest: old, source: 'node', bytesToDownload: 0 });
+    expect(outcome.sentence).toBe(
+      `Always asks the registry, which cannot be reached (connect ECONNREFUSED 127.0.0.1:5000); what this node has may be used meanwhile, so ${oldText} runs: it was last known to be current 2h0m0s ago.`,
+    );
+    expect(outcome.reasons.at(-1)!.fact).toBe('cached-used');
+  });
+
+  test.each<[what: string, input: Partial<Parameters<typeof explain>[0]>, reason: string]>([
+    ['for too long', { whenUnreachable: { useCached: true, maxAgeMs: hourMs } }, 'cached-too-old'],
+    ['without credentials', { verified: false }, 'node-not-verified'],
+    ['which it has only in part', { node: incomplete }, 'tried-again-with-back-off'],
+    ['when the registry refuses', { registry: denied }, 'tried-again-with-back-off'],
+    ['where nobody allows it', { whenUnreachable: { useCached: false } }, 'tried-again-with-back-off'],
+  ])('but not %s', (_, input, reason) => {
+    const outcome = always(input);
+    expect(outcome.starts).toBe(false);
+    expect(outcome.reasons.at(-1)!.fact).toBe(reason);
+  });
+});
+
+test('a policy that is only assumed goes before the one that is written', () => {
+  const { policy, policyOrigin, outcome } = explain({
+    image: 'img1',
+    explicitPolicy: 'Never',
+    assumedPolicy: 'IfNotPresent',
+    registry: notFound,
+  });
+  expect([policy, policyOrigin, outcome.policy]).toEqual(['IfNotPresent', 'assumed', 'IfNotPresent']);
+});
