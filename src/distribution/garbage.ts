@@ -127,8 +127,10 @@ class Sweep {
   async files(): Promise<void> {
     const { blobs, metadata } = this.#storage;
     const manifests = new Set(this.report.manifests.map(({ digest }) => digest));
+    // A layout may list what the registry has no row for, since it does not know what that is.
+    const listed = new Set(metadata.layout?.entries().map(({ entry }) => entry.digest));
     for await (const { digest, size } of blobs.list()) {
-      if (this.#isNeeded(digest)) continue;
+      if (this.#isNeeded(digest) || (listed.has(digest) && !manifests.has(digest))) continue;
       if (!this.#dryRun && !metadata.database.exclusively(() => this.#takeFile(digest))) continue;
       if (!manifests.has(digest)) this.report.blobs.push(digest);
       this.report.freedBytes += size;
@@ -159,7 +161,7 @@ class Sweep {
     return this.#trash.take(this.#storage.blobs.path(digest)) !== undefined;
   }
 
-  /** Whether a repository has the file, or an upload is about to become it, or a layout lists it. */
+  /** Whether a repository has the file, or an upload is about to become it. */
   #isNeeded(digest: Digest): boolean {
     const { database, layout } = this.#storage.metadata;
     const count = (table: string) =>
@@ -167,7 +169,6 @@ class Sweep {
     // In a layout manifests are files too.
     const holders = count('blobs') + (layout ? count('manifests') : 0);
     const losers = this.#dryRun ? (this.#losses.get(digest) ?? 0) : 0;
-    if (holders > losers || database.get('SELECT 1 FROM uploads WHERE digest = ?', digest) !== undefined) return true;
-    return holders === 0 && (layout?.entries().some(({ entry }) => entry.digest === digest) ?? false);
+    return holders > losers || database.get('SELECT 1 FROM uploads WHERE digest = ?', digest) !== undefined;
   }
 }

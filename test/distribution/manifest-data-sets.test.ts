@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type Digest, type DigestAlgorithm, digestOf, mediaTypes } from '../../src/oci/index.ts';
 import { descriptorOf, jsonBytes, randomBlob, TestRegistry } from './support/registry.ts';
 
-const registry = new TestRegistry();
+const registries = { own: new TestRegistry(), layout: new TestRegistry({}, 'layout') };
 const repository = 'data-sets/repository';
 const exampleType = 'application/vnd.example.content.v1';
 const nonDistributable = 'application/vnd.oci.image.layer.nondistributable.v1.tar';
@@ -140,7 +140,13 @@ function withSet(fill: (set: DataSet) => void): DataSet {
   return set;
 }
 
-describe.each(Object.keys(dataSets))('%s', (name) => {
+const cases = Object.keys(dataSets).flatMap((name) => [
+  { name, storage: 'own' as const },
+  { name, storage: 'layout' as const },
+]);
+
+describe.each(cases)('$name, storage: $storage', ({ name, storage }) => {
+  const registry = registries[storage];
   const set = dataSets[name]!();
   const tag = name.replaceAll(' ', '-');
   const tagged = set.manifests.at(-1)!;

@@ -12,6 +12,7 @@ import {
   type ServingOptions,
   startRegistry,
 } from '../../../src/distribution/index.ts';
+import { LayoutIndex } from '../../../src/distribution/layout-index.ts';
 import { type Digest, type DigestAlgorithm, digestOf, mediaTypes } from '../../../src/oci/index.ts';
 
 export interface Answer {
@@ -36,10 +37,12 @@ export class TestRegistry {
   #root = '';
   #registry: Registry | undefined;
 
-  constructor(options: Partial<ServingOptions & OwnContent> = {}) {
+  /** @param storage a folder of the registry's own unless given */
+  constructor(options: Partial<ServingOptions & OwnContent> = {}, storage: 'own' | 'layout' = 'own') {
     this.#options = options;
     beforeAll(async () => {
       this.#root = await mkdtemp(path.join(tmpdir(), 'lading-distribution-'));
+      if (storage === 'layout') LayoutIndex.create(this.#root);
       await this.#start();
     });
     afterAll(async () => {
