@@ -110,7 +110,7 @@ export class LayoutIndex {
     const path = this.#blobs.path(digest);
     if (existsSync(path)) return;
     mkdirSync(dirname(path), { recursive: true });
-    replaceDurably(path, bytes);
+    this.#replaceDurably(path, bytes);
   }
 
   #write(entries: readonly Entry[]): void {
@@ -119,7 +119,15 @@ export class LayoutIndex {
   }
 
   #replace(name: string, text: string): void {
-    replaceDurably(join(this.#folder, name), text);
+    this.#replaceDurably(join(this.#folder, name), text);
+  }
+
+  /** By way of one file, which a kill may leave behind and the next change takes. */
+  #replaceDurably(path: string, content: Uint8Array | string): void {
+    const unfinished = join(this.#folder, 'unfinished');
+    writeFileSync(unfinished, content, { flush: true });
+    renameSync(unfinished, path);
+    syncFolder(dirname(path));
   }
 }
 
@@ -129,11 +137,8 @@ export function repositoryOfFolder(folder: string): string {
   return isRepositoryName(name) ? name : 'image';
 }
 
-function replaceDurably(path: string, content: Uint8Array | string): void {
-  const unfinished = `${path}.unfinished`;
-  writeFileSync(unfinished, content, { flush: true });
-  renameSync(unfinished, path);
-  const folder = openSync(dirname(path), 'r');
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
   try {
     fsyncSync(folder);
   } finally {
