@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { styleText } from 'node:util';
 import { Command, Option } from 'commander';
+import { errorCode } from '../lib/errors.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { type Cli, Exit, Interruption } from './cli.ts';
 import { commandTable, defineCommand } from './commands/index.ts';
@@ -45,7 +46,9 @@ export async function runProgram(args: readonly string[], context: ProgramContex
     return exitCodes.done;
   } catch (error) {
     if (error instanceof Exit) return error.exitCode;
-    const reason: unknown = context.signal.reason;
+    // Of a pipe that a command writes to by itself, as `copy … oci-archive:/dev/stdout`.
+    const isPipeGone = errorCode(error) === 'EPIPE' && (error as NodeJS.ErrnoException).syscall === 'write';
+    const reason: unknown = isPipeGone ? new Interruption('SIGPIPE') : context.signal.reason;
     return reason instanceof Interruption ? reportInterruption(reason, context) : cli.report(error);
   }
 }

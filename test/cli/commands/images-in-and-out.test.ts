@@ -73,8 +73,15 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     expect(existsSync(path.join(folder, 'node', blob))).toBe(true);
   });
 
+  const program = `"${process.execPath}" "${main}"`;
+
+  test('a reader of the archive that leaves ends the copy without a word, as it ends other tools', async () => {
+    const copy = `${program} copy -q --all ${at}/app:1 oci-archive:/dev/stdout:app; echo "status $?" >&2`;
+    const { stderr } = await runLading([], { command: ['sh', '-c', `(${copy}) | head -c 1 > /dev/null`] });
+    expect(stderr).toMatch(/^status 141\n$/);
+  });
+
   test('a pipe from node to node keeps names and digests', async () => {
-    const program = `"${process.execPath}" "${main}"`;
     const [from, to] = ['node', 'piped'].map((node) => `--root "${path.join(folder, node)}"`);
     const pipe = `${program} ${from} save -q ${at}/app:1 ${at}/app:2 | ${program} ${to} load -q`;
     const loaded = await runLading([], { command: ['sh', '-c', pipe] });
