@@ -10,7 +10,9 @@ import {
   verificationPolicy,
   type WhenUnreachable,
 } from '../policy/index.ts';
+import { type AgentOfNode, joinAgents } from './agents-of-node.ts';
 import type { CurrentDigest } from './cached-images.ts';
+import { checkedImages } from './checked-images.ts';
 import type { ImageDecision } from './container-starter.ts';
 import { ContainerWatch } from './container-watch.ts';
 import { EventRecorder, type KubeEvent } from './events.ts';
@@ -61,18 +63,22 @@ export class Agent {
   readonly #watch: ContainerWatch;
   readonly #deps: SyncDependencies;
   readonly #onOutput: AgentListeners['onOutput'];
+  readonly #others: Promise<AgentOfNode> | undefined;
   readonly #tracking: Promise<PullTracker> | undefined;
   #stopped = false;
 
   constructor(options: AgentOptions) {
-    const { images, runtime, logRoot, clock = systemClock, config = defaultKubeletConfig(), ...listeners } = options;
+    const { runtime, logRoot, clock = systemClock, config = defaultKubeletConfig(), ...listeners } = options;
+    const images = checkedImages(options.images);
     const events = new EventRecorder(() => clock.now(), listeners.onEvent ?? (() => {}));
     this.#onOutput = listeners.onOutput;
     const { recordsDirectory } = options;
-    this.#tracking =
-      recordsDirectory === undefined ? undefined : startTracking(images, clock, config, recordsDirectory);
-    // Told by the evaluations, each of which waits for it.
-    this.#tracking?.catch(() => {});
+    if (recordsDirectory !== undefined) {
+      this.#others = joinAgents(recordsDirectory);
+      this.#tracking = this.#others.then((others) => startTracking(images, clock, config, recordsDirectory, others));
+      // Told by the evaluations, each of which waits for it.
+      this.#tracking.catch(() => {});
+    }
     this.#watch = new ContainerWatch(runtime, clock, (containerId) => this.#containerEnded(containerId));
     this.#deps = {
       images,
@@ -137,6 +143,8 @@ export class Agent {
     this.#stopped = true;
     const outcomes = await Promise.allSettled([...this.#workers.keys()].map((uid) => this.stopPod(uid, options)));
     await this.#watch.stop();
+    // Whoever cannot be told of the others cannot be told of its end.
+    await this.#others?.then((others) => others.leave()).catch(() => {});
     const failure = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failure) throw failure.reason;
   }
@@ -166,10 +174,17 @@ async function startTracking(
   clock: Clock,
   config: KubeletConfig,
   directory: string,
+  { alone }: AgentOfNode,
 ): Promise<PullTracker> {
   const { imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist } = config;
   const policy = verificationPolicy(imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist);
-  const tracker = new PullTracker({ records: new PullRecords(directory), policy, clock });
+  const records = new PullRecords(directory);
+  const tracker = new PullTracker({ records, policy, clock });
+  // Intents may be of pulls of another process that are running. Until none is left they count as what they are.
+  if (!alone) {
+    await records.open();
+    return tracker;
+  }
   await tracker.start(await images.listImages());
   // What the kubelet leaves for ever: intents whose text is no complete tag of the runtime.
   await tracker.endLeftPulls(async (image) => (await images.imageStatus({ image: runtimeImage(image) }))?.id);

@@ -121,6 +121,8 @@ async function readText(path: string): Promise<string | undefined> {
 
 async function write(folder: string, key: string, text: string): Promise<void> {
   const path = join(folder, recordFileName(key));
-  await writeFile(`${path}.tmp`, text, { mode: 0o600 });
-  await rename(`${path}.tmp`, path);
+  // One name for each process, since several may run pods on a node.
+  const written = `${path}.${process.pid}.tmp`;
+  await writeFile(written, text, { mode: 0o600 });
+  await rename(written, path);
 }
