@@ -5,14 +5,16 @@ import { criErrorText } from './cri-error-text.ts';
 import type { EventText } from './events.ts';
 import type { ImageCollector } from './image-gc.ts';
 
-/** The kubelet's: detection and collection at its start, and then after this time. */
+/** The kubelet's. */
 const periodMs = 300_000;
 
 const log = debugLog('agent');
 
 /**
- * Collects images at the start and every five minutes. A failure is told of when the one before has failed as well: the
- * event `ImageGCFailed` is about the node.
+ * Looks which images are used at the start, and collects images every five minutes. The kubelet tries to collect at its
+ * start too, and fails, because it has no figures of the disk yet; here it would not fail, and take the images that pods
+ * are about to start from. A failure is told of when the one before has failed as well: the event `ImageGCFailed` is about
+ * the node.
  * @see pull-policy.md 10
  */
 export class ImageGcSchedule {
@@ -49,8 +51,8 @@ export class ImageGcSchedule {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     let failedBefore = false;
-    while (!signal.aborted) {
-      const error = await this.#once();
+    for (let collects = false; !signal.aborted; collects = !this.#isOff) {
+      const error = await this.#once(collects);
       if (error === undefined) failedBefore = false;
       else {
         log('image collection has failed: %s', error);
@@ -62,10 +64,10 @@ export class ImageGcSchedule {
   }
 
   /** @returns the kubelet's text when it failed */
-  async #once(): Promise<string | undefined> {
+  async #once(collects: boolean): Promise<string | undefined> {
     try {
-      if (this.#isOff) await this.#collector.detect();
-      else return (await this.#collector.collect()).error;
+      if (collects) return (await this.#collector.collect()).error;
+      await this.#collector.detect();
     } catch (error) {
       return criErrorText(error);
     }

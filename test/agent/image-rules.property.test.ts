@@ -162,13 +162,9 @@ async function runAction(
       const repository = repositories[each.from];
       const name = nameOf({ repository, tag: each.tag });
       const user = repository.isPrivate ? goodUsers[0] : undefined;
-      if (each.do === 'preload') {
-        model.preload(repository, each.tag);
-        await node.preload(name, user);
-      } else {
-        model.crashAfterPull(repository, each.tag);
-        await node.crashAfterPull(name, user);
-      }
+      const crashes = each.do === 'crash after pull';
+      const expected = crashes ? model.crashAfterPull(repository, each.tag) : model.preload(repository, each.tag);
+      expect(await (crashes ? node.crashAfterPull(name, user) : node.preload(name, user)), about).toBe(expected);
       break;
     }
     case 'stop':

@@ -105,20 +105,20 @@ export class Model {
     return { events: ['Pulling', 'Pulled'], error: undefined, imageRef: image.config, requests, messageStart: '' };
   }
 
-  /** Somebody else brings an image to the node. */
-  preload(repository: ModelRepository, tag: string): void {
+  /** Somebody else brings an image to the node. @returns whether there is one to bring */
+  preload(repository: ModelRepository, tag: string): boolean {
     const image = repository.tags.get(tag);
-    if (image && this.registryUp) this.#arrived(`${repository.name}:${tag}`, image, repository);
+    if (!image || !this.registryUp) return false;
+    this.#arrived(`${repository.name}:${tag}`, image, repository);
+    return true;
   }
 
   /** A pull by the kubelet, which is killed before it has written down whose it was. */
-  crashAfterPull(repository: ModelRepository, tag: string): void {
-    const image = repository.tags.get(tag);
-    if (image && this.registryUp) {
-      this.#arrived(`${repository.name}:${tag}`, image, repository);
-      this.#recordOf(image.config);
-    }
+  crashAfterPull(repository: ModelRepository, tag: string): boolean {
+    const pulled = this.preload(repository, tag);
+    if (pulled) this.#recordOf(repository.tags.get(tag)!.config);
     this.restart();
+    return pulled;
   }
 
   restart(): void {

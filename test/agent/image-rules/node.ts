@@ -54,7 +54,9 @@ export class TestNode {
     options: { clock: VirtualClock; policy: VerificationPolicyName; unpack: UnpackPool },
   ): Promise<TestNode> {
     const store = await openStore(path.join(folder, 'node'), { now: () => options.clock.now() });
-    const registry = new RegistryClient({ credentials: async () => [], retry: { attempts: 1 } });
+    // Twice, since a connection may have been cut with the registry that was stopped.
+    const retry = { attempts: 2, initialMs: 1, maxMs: 1 };
+    const registry = new RegistryClient({ credentials: async () => [], retry });
     const node = new TestNode({ store, registry, unpack: options.unpack }, options);
     await node.restart();
     return node;
@@ -82,16 +84,20 @@ export class TestNode {
     return { events: [...this.#events], error, imageRef, message };
   }
 
-  async preload(image: string, user?: string): Promise<void> {
+  async preload(image: string, user?: string): Promise<boolean> {
     const auth = user === undefined ? {} : { auth: { username: user, password } };
-    await this.images.pullImage({ image: { image }, ...auth }).catch(() => {});
+    return this.images.pullImage({ image: { image }, ...auth }).then(
+      () => true,
+      () => false,
+    );
   }
 
-  async crashAfterPull(image: string, user?: string): Promise<void> {
+  async crashAfterPull(image: string, user?: string): Promise<boolean> {
     await this.#records.writeIntent(image);
-    await this.preload(image, user);
+    const pulled = await this.preload(image, user);
     await this.restart();
     await this.#tracker.endLeftPulls(async (left) => (await this.images.imageStatus({ image: left }))?.id);
+    return pulled;
   }
 
   async collect(running: readonly string[]): Promise<string[]> {
