@@ -62,7 +62,6 @@ export function kubeletConfigErrors(config: KubeletConfig): string[] {
   demand(isPercent(low), `${lowName} ${low} must be between 0 and 100, inclusive`);
   demand(low < high, `${lowName} ${low} must be less than ${highName} ${high}`);
   const [minimum, maximum] = [config.imageMinimumGCAgeMs, config.imageMaximumGCAgeMs];
-  demand(minimum >= 0, `imageMinimumGCAge ${goDuration(minimum)} must not be negative`);
   demand(maximum >= 0, `imageMaximumGCAge ${goDuration(maximum)} must not be negative`);
   demand(
     maximum <= 0 || maximum > minimum,
