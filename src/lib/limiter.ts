@@ -8,6 +8,11 @@ export class Limiter {
     this.#limit = limit;
   }
 
+  /** Tasks that have begun and not ended. */
+  get inUse(): number {
+    return this.#running;
+  }
+
   async run<T>(task: () => Promise<T>): Promise<T> {
     const release = await this.acquire();
     try {

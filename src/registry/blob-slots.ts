@@ -26,6 +26,11 @@ export class BlobSlots {
     this.#overall = new Limiter(overall);
   }
 
+  /** How many bodies of a host are being received. */
+  inUse(host: string): number {
+    return this.#limiterOf(host).inUse;
+  }
+
   /** A place if one is free and nobody waits for it; call the result when the body has ended. */
   tryAcquire(host: string): (() => void) | undefined {
     const releaseHost = this.#limiterOf(host).tryAcquire();
