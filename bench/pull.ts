@@ -9,6 +9,7 @@ import { dockerRegistryMissing, startDockerRegistry } from '../test/support/dock
 import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
 import { type Measurement, measure } from './pull/measure.ts';
 import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
+import { measureRunning, type RunningMeasurement } from './pull/running.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
 
@@ -18,9 +19,10 @@ export const summary = 'cold pull and unpack, beside containerd, podman and skop
  * made pulls of many files up to five times slower.
  */
 const places = [
-  { name: 'tmpfs', folder: '/dev/shm', pauseMs: 0 },
-  { name: 'disk', folder: tmpdir(), pauseMs: 6000 },
+  { name: 'tmpfs', folder: '/dev/shm', pauseMs: 0, goalOfContainerd: 0.3 },
+  { name: 'disk', folder: tmpdir(), pauseMs: 6000, goalOfContainerd: 0.5 },
 ];
+const goals = { peakBytes: 150_000_000, warmMs: 10 };
 const peers = [lading, containerd, podman, skopeo];
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -62,12 +64,14 @@ interface Setting {
 async function compare(image: BuiltImage, { place, peers, runs }: Setting): Promise<void> {
   const results = new Map<Peer, Measurement[]>(peers.map((peer) => [peer, []]));
   const folder = mkdtempSync(join(place.folder, 'lading-bench-'));
+  let running: RunningMeasurement;
   try {
     // Interleaved, so that whatever else the machine does meets all of them.
     for (let run = 0; run < runs; run += 1) {
       for (const peer of peers)
         results.get(peer)!.push(await measureOnce(peer, image, mkdtempSync(join(folder, 'node-'))));
     }
+    running = await measureRunning(image, mkdtempSync(join(folder, 'node-')));
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await sleep(place.pauseMs);
@@ -81,6 +85,32 @@ async function compare(image: BuiltImage, { place, peers, runs }: Setting): Prom
       [...results].map(([peer, measured]) => [peer.name, row(measured, reference && median(reference))]),
     ),
   );
+  const own = results.get(lading);
+  if (own && reference) {
+    const share = median(own.map(({ wallSeconds }) => wallSeconds)) / median(reference);
+    goal(
+      `${share.toFixed(2)} of containerd's time, at most ${place.goalOfContainerd}`,
+      share <= place.goalOfContainerd,
+    );
+  }
+  if (own) {
+    const peak = median(own.map(({ peakBytes }) => peakBytes));
+    goal(`${megabytes(peak)} MB at the peak, under ${megabytes(goals.peakBytes)}`, peak < goals.peakBytes);
+  }
+  const { next } = running;
+  goal(
+    `another top layer: ${next.layersFetched} of ${kind.layers.length} layers fetched, ${megabytes(next.bytesFetched)} MB, ${next.layersUnpacked} unpacked, ${next.ms.toFixed(0)} ms`,
+    next.bytesFetched === image.nextBytes && next.layersUnpacked === 1,
+  );
+  const warmMs = median(running.warmMs);
+  goal(
+    `nothing new: ${warmMs.toFixed(1)} ms beyond the registry's answer, under ${goals.warmMs}`,
+    warmMs < goals.warmMs,
+  );
+}
+
+function goal(text: string, isMet: boolean): void {
+  console.log(`${isMet ? 'met' : 'NOT MET'}: ${text}`);
 }
 
 function row(measured: readonly Measurement[], referenceSeconds: number | undefined) {

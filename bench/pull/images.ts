@@ -57,11 +57,15 @@ export interface BuiltImage {
   readonly kind: ImageKind;
   /** In the registry, as `address/name:tag`. */
   readonly reference: string;
+  /** The same image with another top layer. */
+  readonly nextReference: string;
   readonly layerBytes: number;
   readonly unpackedBytes: number;
+  /** Of the other top layer. */
+  readonly nextBytes: number;
 }
 
-/** Builds the images, the same bytes every time, and puts them into a registry under the tag `1`. */
+/** Builds the images, the same bytes every time, and puts them into a registry under the tags `1` and `2`. */
 export async function pushImages(registry: DockerRegistry, kinds: readonly ImageKind[]): Promise<BuiltImage[]> {
   const pool = new ContentPool(1);
   const images: BuiltImage[] = [];
@@ -72,21 +76,45 @@ export async function pushImages(registry: DockerRegistry, kinds: readonly Image
 async function pushImage(registry: DockerRegistry, kind: ImageKind, from: { pool: ContentPool; seed: number }) {
   // Two at a time: a layer is in memory as a whole.
   const builders = new Limiter(2);
-  const layers = await Promise.all(
-    kind.layers.map((shape, index) =>
-      builders.run(async () => {
-        const tar = buildTar(shape, { pool: from.pool, seed: from.seed * 1000 + index });
-        const blob = await promisify(gzip)(tar, { level: 6 });
-        const digest = await registry.putBlob(kind.name, blob);
-        const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`;
-        return { diffId, unpackedBytes: tar.byteLength, digest, size: blob.byteLength };
-      }),
-    ),
-  );
+  const build = (shape: LayerShape, index: number) =>
+    builders.run(async (): Promise<BuiltLayer> => {
+      const tar = buildTar(shape, { pool: from.pool, seed: from.seed * 1000 + index });
+      const blob = await promisify(gzip)(tar, { level: 6 });
+      const digest = await registry.putBlob(kind.name, blob);
+      const diffId = `sha256:${createHash('sha256').update(tar).digest('hex')}`;
+      return { diffId, unpackedBytes: tar.byteLength, digest, size: blob.byteLength };
+    });
+  const layers = await Promise.all(kind.layers.map(build));
+  const otherTop = await build(kind.layers.at(-1)!, kind.layers.length);
+  await putImage(registry, kind.name, { tag: '1', layers });
+  await putImage(registry, kind.name, { tag: '2', layers: [...layers.slice(0, -1), otherTop] });
+  const sum = (numbers: number[]) => numbers.reduce((total, each) => total + each, 0);
+  return {
+    kind,
+    reference: `${registry.address}/${kind.name}:1`,
+    nextReference: `${registry.address}/${kind.name}:2`,
+    layerBytes: sum(layers.map(({ size }) => size)),
+    unpackedBytes: sum(layers.map(({ unpackedBytes }) => unpackedBytes)),
+    nextBytes: otherTop.size,
+  };
+}
+
+interface BuiltLayer {
+  readonly diffId: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly unpackedBytes: number;
+}
+
+async function putImage(
+  registry: DockerRegistry,
+  name: string,
+  { tag, layers }: { tag: string; layers: readonly BuiltLayer[] },
+): Promise<void> {
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
   const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) };
   const config = Buffer.from(JSON.stringify({ architecture, os: 'linux', config: {}, rootfs }));
-  const configDigest = await registry.putBlob(kind.name, config);
+  const configDigest = await registry.putBlob(name, config);
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   const manifest = {
     schemaVersion: 2,
@@ -102,14 +130,7 @@ async function pushImage(registry: DockerRegistry, kind: ImageKind, from: { pool
       size,
     })),
   };
-  await registry.putManifest(kind.name, '1', manifest, mediaType);
-  const sum = (numbers: number[]) => numbers.reduce((total, each) => total + each, 0);
-  return {
-    kind,
-    reference: `${registry.address}/${kind.name}:1`,
-    layerBytes: sum(layers.map(({ size }) => size)),
-    unpackedBytes: sum(layers.map(({ unpackedBytes }) => unpackedBytes)),
-  };
+  await registry.putManifest(name, tag, manifest, mediaType);
 }
 
 /** Forty files to a folder, as packages have them; owners and times vary a little. */
