@@ -18,7 +18,7 @@ export function define(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       '\nWhat the registry has is not sent again. The node has images for one platform, and that is what is pushed.\n' +
-        'Credentials are those of `docker login` (~/.docker/config.json).',
+        'Credentials are those of `docker login` and `lading login` (~/.docker/config.json).',
     )
     .action((image: string, destination: string | undefined, options: PushOptions) =>
       push(cli, image, destination, options),
