@@ -246,9 +246,21 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
       await lading('pull', '-q', repository);
       const { exitCode, stdout, stderr } = await lading('check');
       expect([exitCode, stderr]).toEqual([0, '']);
-      expect(stdout).toMatch(
-        /^STEP +CHECKED +FOUND +TIME\ndatabase +1 +0 +\d+ms\nblobs +4 +0 .*\nlayers +2 +0 .*\nimages +1 +0 .*\nnames +2 +0 .*\n$/,
-      );
+      const rows = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split(/ {2,}/));
+      expect(rows.map((row) => row.slice(0, 3))).toEqual([
+        ['STEP', 'CHECKED', 'FOUND'],
+        ['database', '1', '0'],
+        ['blobs', '4', '0'],
+        ['layers', '2', '0'],
+        ['fix-ups', '0', '0'],
+        ['images', '1', '0'],
+        ['names', '2', '0'],
+        ['leftovers', '0', '0'],
+      ]);
+      for (const [, , , time] of rows.slice(1)) expect(time).toMatch(/^\d+(\.\d+)?m?s$/);
     });
 
     test('finds damage, and --repair puts it right', async () => {
