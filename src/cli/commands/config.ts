@@ -89,10 +89,21 @@ async function showConfiguration(cli: Cli, { output, headers }: ShowOptions): Pr
   const kubelet = await kubeletSettings(cli.configuration);
   const rows = keyNames.map((key): ConfigurationRow => {
     const names = { key, flag: flagOf(key), variable: variableOf(key) };
-    if (!key.startsWith('kubelet.')) return { ...names, value: settings[key], origin: origins[key] };
+    if (!key.startsWith('kubelet.')) return { ...names, value: withoutSecrets(settings[key]), origin: origins[key] };
     return { ...names, ...kubeletValue(kubelet, key) };
   });
   await printList(cli, rows, { format: output, headers, columns, empty: '' });
+}
+
+/** Headers of mirrors may be secret, and what stands before the host in a URL. */
+function withoutSecrets(value: unknown): unknown {
+  if (typeof value !== 'object') return value;
+  return JSON.parse(
+    JSON.stringify(value, (name, member: unknown) => {
+      if (name === 'header') return Object.fromEntries(Object.keys(member as object).map((key) => [key, 'REDACTED']));
+      return typeof member === 'string' ? member.replace(/:\/\/[^/?#]*@/, '://REDACTED@') : member;
+    }),
+  );
 }
 
 function textOf(value: unknown): string {

@@ -83,4 +83,15 @@ describe('lading config hosts', () => {
     expect(server.log).toEqual(['GET /v2/a/b/tags/list?n=1000&ns=quay.invalid']);
     expect(stderr).toContain('None of the 2 endpoints of quay.invalid was of use');
   });
+
+  test('secrets of mirrors show neither in the configuration nor in an error', async () => {
+    const mirror = (more: string) => `{a.test: {url: "https://user:geheim@m.test", header: {X-Key: geheim}${more}}}`;
+    const env = { LADING_REGISTRY_MIRRORS: mirror('') };
+    const shown = await runLading(['config', '-o', 'json'], { env });
+    expect(shown.stdout).toContain('"X-Key": "REDACTED"');
+    expect(shown.stdout).toContain('https://REDACTED@m.test');
+    const wrong = await runLading(['config'], { env: { LADING_REGISTRY_MIRRORS: mirror(', fast: true') } });
+    expect(wrong.stderr).toContain('fast is not one of url, capabilities');
+    for (const { stdout, stderr } of [shown, wrong]) expect(stdout + stderr).not.toContain('geheim');
+  });
 });
