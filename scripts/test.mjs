@@ -13,6 +13,7 @@ const systemPackages = {
   podman: 'podman',
   skopeo: 'skopeo',
   umoci: 'umoci',
+  strace: 'strace',
   containerd: 'containerd',
   'docker-registry': 'docker-registry',
   'apache2-utils': 'htpasswd',

@@ -70,6 +70,20 @@ async function fetchAndUnpack(deps: PullDependencies, task: LayerTask, emit: Emi
   onProgress(0);
   const unpacked = await early.take();
   if (unpacked) await publish(unpacked);
-  else await unpackLayer(deps, task, onProgress);
+  else {
+    try {
+      await unpackLayer(deps, task, onProgress);
+    } catch (error) {
+      if (fetched > 0 || !(await throwAwayIfDamaged(deps, task))) throw error;
+      return fetchAndUnpack(deps, task, emit);
+    }
+  }
   return fetched;
+}
+
+/** A blob that was stored before may have been damaged since: then it is fetched again. @see layers.md 17 */
+async function throwAwayIfDamaged({ store }: PullDependencies, { descriptor, options }: LayerTask): Promise<boolean> {
+  if (options.signal?.aborted || (await store.blobs.damage(descriptor.digest)) === undefined) return false;
+  await store.trash.remove(store.blobs.path(descriptor.digest));
+  return true;
 }

@@ -2,8 +2,16 @@ import { createReadStream, statSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { errorCode, LadingError } from '../lib/errors.ts';
-import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
+import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import {
+  type Digest,
+  type DigestAlgorithm,
+  Digester,
+  digestAlgorithm,
+  digestHex,
+  digestOf,
+  isDigest,
+} from '../oci/digest.ts';
 import { type BlobIngest, FileIngest, type IngestOptions, sizeOf } from './blob-ingest.ts';
 
 /**
@@ -62,6 +70,17 @@ export class BlobStore {
       });
     }
     return bytes;
+  }
+
+  /** What is wrong with a stored blob, all of it read and hashed again; undefined if nothing is. */
+  async damage(digest: Digest): Promise<string | undefined> {
+    const digester = new Digester(digestAlgorithm(digest));
+    try {
+      for await (const chunk of this.openRead(digest)) digester.update(chunk as Buffer);
+    } catch (error) {
+      return `cannot be read: ${errorMessage(error)}`;
+    }
+    return digester.digest() === digest ? undefined : 'has other content than its digest says';
   }
 
   /**

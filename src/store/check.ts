@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { dropLayerBlobs } from './compressed-layers.ts';
 import { collectGarbage } from './garbage.ts';
 import type { ImageRecord } from './images.ts';
@@ -92,7 +91,7 @@ class Check {
       this.#options.signal?.throwIfAborted();
       count += 1;
       if (this.#options.depth === 'quick' || this.findings.some(({ subject }) => subject === digest)) continue;
-      const problem = await this.#damage(digest);
+      const problem = await this.#store.blobs.damage(digest);
       if (problem) await this.#blob(digest, problem);
     }
     return count;
@@ -160,16 +159,6 @@ class Check {
     const { images, layers, fixUps, blobs, ingests } = await collectGarbage(this.#store, { dryRun: true });
     this.leftovers = [...images, ...layers, ...fixUps, ...blobs, ...ingests];
     return this.leftovers.length;
-  }
-
-  async #damage(digest: Digest): Promise<string | undefined> {
-    const hash = createHash(digestAlgorithm(digest));
-    try {
-      for await (const chunk of this.#store.blobs.openRead(digest)) hash.update(chunk as Buffer);
-    } catch (error) {
-      return `cannot be read: ${errorMessage(error)}`;
-    }
-    return digest.endsWith(`:${hash.digest('hex')}`) ? undefined : 'has other content than its digest says';
   }
 
   async #blob(digest: Digest, problem: string): Promise<void> {

@@ -4,6 +4,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { LadingError } from '../lib/errors.ts';
 import { type OverlaySupport, probeOverlay, unmount } from '../lib/overlay.ts';
+import { diskError } from './disk.ts';
 import { lockFolder } from './folder-lock.ts';
 import type { StoreParts } from './store-parts.ts';
 
@@ -57,6 +58,8 @@ export class OverlayMemory {
     try {
       await removeLeftovers(folder);
       return await probeOverlay(folder);
+    } catch (error) {
+      throw diskError(error, 'find out how layers can be stacked', folder);
     } finally {
       await rm(folder, { recursive: true, force: true });
       await lock?.release();

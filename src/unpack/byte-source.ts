@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { BytePipeReader } from '../lib/byte-pipe.ts';
 import { waitForGrowth } from '../lib/growing-file.ts';
+import { readError } from './errors.ts';
 
 /** Bytes of one read, and of one piece of decompressed data: 64 KiB to 1 MiB are equally fast, 16 KiB costs twice. */
 export const chunkBytes = 256 * 1024;
@@ -21,6 +22,14 @@ export interface GrowingBlob {
   readonly state: SharedArrayBuffer;
 }
 
+function readBlob(fd: number, buffer: Buffer, length: number, position: number | null): number {
+  try {
+    return readSync(fd, buffer, 0, length, position);
+  } catch (error) {
+    throw readError(error as NodeJS.ErrnoException);
+  }
+}
+
 /** Reads a file from its start. */
 export class FileSource implements ByteSource {
   readonly #fd: number;
@@ -37,7 +46,7 @@ export class FileSource implements ByteSource {
   }
 
   read(): Buffer | undefined {
-    const length = readSync(this.#fd, this.#buffer, 0, chunkBytes, null);
+    const length = readBlob(this.#fd, this.#buffer, chunkBytes, null);
     this.#consumed += length;
     return length === 0 ? undefined : this.#buffer.subarray(0, length);
   }
@@ -73,7 +82,7 @@ export class GrowingSource implements ByteSource {
     if (this.#consumed === size) return undefined;
     const there = waitForGrowth(state, this.#consumed, this.#checkStop);
     if (there === undefined) throw new BlobAbandoned('the blob will not be completed');
-    const length = readSync(fd, this.#buffer, 0, Math.min(chunkBytes, there - this.#consumed), this.#consumed);
+    const length = readBlob(fd, this.#buffer, Math.min(chunkBytes, there - this.#consumed), this.#consumed);
     if (length === 0) throw new BlobAbandoned('the blob became shorter');
     this.#consumed += length;
     return this.#buffer.subarray(0, length);

@@ -50,7 +50,25 @@ export function hostError(name: string, cause: NodeJS.ErrnoException): LadingErr
       hint: 'Free disk space or inodes below the store (lading gc), then pull again.',
     });
   }
+  if (cause.code === 'EIO') {
+    return new LadingError(
+      'ERR_LADING_DISK_FAILING',
+      `cannot unpack ${shown}: the device reports an I/O error (${cause.message})`,
+      {
+        cause,
+        hint: 'See the kernel log (dmesg) for the device. Nothing of the layer has been kept.',
+      },
+    );
+  }
   return new LadingError('ERR_LADING_UNPACK_IO', `cannot unpack ${shown}: ${cause.message}`, { cause });
+}
+
+/** The blob cannot be read from the disk. */
+export function readError(cause: NodeJS.ErrnoException): LadingError {
+  return new LadingError('ERR_LADING_DISK_FAILING', `cannot read the blob of a layer: ${cause.message}`, {
+    cause,
+    hint: 'See the kernel log (dmesg) for the device, then pull again, or run `lading check --repair`.',
+  });
 }
 
 /** An error as plain data, to send it to another thread. */

@@ -120,6 +120,24 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
     await expectSound(deps.store);
   });
 
+  test('a stored blob that was damaged since is fetched again, once', async () => {
+    const deps = await testNode();
+    const { store } = deps;
+    await pull(deps, reference(registry, 'app:1'));
+    store.images.remove(image.config.digest);
+    const lease = store.leases.acquire({ digests: image.layers.map(({ digest }) => digest) });
+    await store.collectGarbage();
+    expect(store.layers.list()).toEqual([]);
+    const damaged = store.blobs.path(bigLayer!.digest);
+    const bytes = await readFile(damaged);
+    await rm(damaged);
+    await writeFile(damaged, bytes.fill(7, 1_000_000, 1_000_100));
+    const result = await pull(deps, reference(registry, 'app:1'));
+    expect(result).toMatchObject({ layersFetched: 1, bytesFetched: bigLayer!.size });
+    lease.release();
+    await expectSound(store);
+  });
+
   test('an interrupted download fetches only the missing bytes', async () => {
     const proxy = await recordingProxy(registry);
     const deps = await testNode();
