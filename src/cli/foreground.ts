@@ -10,6 +10,7 @@ import type {
   PodStatus,
 } from '../agent/index.ts';
 import { type NodeApi, serveNodeApi, socketFolder } from '../api/index.ts';
+import type { PodSandboxMetadata } from '../cri/index.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
 import { isKubeletReason } from '../policy/index.ts';
@@ -69,7 +70,7 @@ async function runPods(
   const firstStarts = new FirstStarts();
   node.images.onPullWarning((reference, warning) => screen.warn(`${formatReference(reference)}: ${warning}`));
   node.images.onPullProgress((reference, progress, pod) => {
-    screen.progress([...(pod ? [pod.name] : []), formatReference(reference)].join('  '), progress);
+    screen.progress({ pod, image: formatReference(reference) }, progress);
   });
   const podNode = await startAgent(node, runtime, {
     plugins,
@@ -181,6 +182,8 @@ class Screen {
   readonly #cli: Cli;
   readonly #colors = new Map<string, (typeof colors)[number]>();
   #view: ProgressView | undefined;
+  /** What the view calls the pull of a pod, by its uid: the images of one pod are pulled one after another. */
+  readonly #pulls = new Map<string, string>();
   /** Opening a view takes a moment; everything waits its turn. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -197,7 +200,16 @@ class Screen {
   event({ object, count, ...event }: KubeEvent): void {
     const container = /\{(.*)\}$/.exec(object.fieldPath ?? '')?.[1];
     const subject = container === undefined ? object.name : `${object.name}/${container}`;
+    if (event.reason === 'Pulled' || event.reason === 'Failed') this.#pullEnded(object.uid);
     this.#event(subject, event, count > 1 ? ` (${count} times)` : '');
+  }
+
+  #pullEnded(podUid: string): void {
+    this.#enqueue(() => {
+      const name = this.#pulls.get(podUid);
+      if (name !== undefined) this.#view?.finish(name);
+      this.#pulls.delete(podUid);
+    });
   }
 
   nodeEvent(event: EventText): void {
@@ -221,8 +233,10 @@ class Screen {
     });
   }
 
-  progress(name: string, progress: PullProgress): void {
+  progress({ pod, image }: { pod: PodSandboxMetadata | undefined; image: string }, progress: PullProgress): void {
     this.#enqueue(async () => {
+      const name = pod ? `${pod.name}  ${image}` : image;
+      if (pod) this.#pulls.set(pod.uid, name);
       this.#view ??= await openProgressView(this.#cli.stderr);
       this.#view.update(name, progress);
     });
@@ -248,9 +262,8 @@ class Screen {
 
   /** In its turn only. */
   #print(stream: NodeJS.WriteStream, text: string): void {
-    this.#view?.close();
-    this.#view = undefined;
-    stream.write(text);
+    if (this.#view) this.#view.print(stream, text);
+    else stream.write(text);
   }
 
   #enqueue(task: () => void | Promise<void>): void {

@@ -7,8 +7,16 @@ import { ImageProgress, type LayerEvent } from './progress-model.ts';
 /** Shows pulls and copies while they run; several at a time are told apart by name. */
 export interface ProgressView {
   update(name: string, event: PullProgress | CopyProgress): void;
+  /** Writes lines of something else, above what is drawn. */
+  print(stream: Output, lines: string): void;
+  /** One of them has ended: its last state stays, and it is not drawn any more. */
+  finish(name: string): void;
   /** Leaves the last state on the screen. */
   close(): void;
+}
+
+interface Output {
+  write(text: string): unknown;
 }
 
 /** Ten pictures a second look continuous and cost nearly nothing. */
@@ -33,7 +41,13 @@ export async function openProgressView(
   return liveView(stream, createLogUpdate(stream));
 }
 
-function liveView(stream: NodeJS.WriteStream, screen: { (text: string): void; done(): void }): ProgressView {
+interface Drawing {
+  (text: string): void;
+  clear(): void;
+  done(): void;
+}
+
+function liveView(stream: NodeJS.WriteStream, screen: Drawing): ProgressView {
   const images = new Map<string, ImageProgress>();
   let changed = false;
   const draw = () => {
@@ -41,12 +55,27 @@ function liveView(stream: NodeJS.WriteStream, screen: { (text: string): void; do
     changed = [...images.values()].some((image) => image.fetched().bytes < image.fetched().ofBytes);
     screen(progressLines(images.values(), stream, Date.now()).join('\n'));
   };
+  const above = (output: Output, lines: string) => {
+    screen.clear();
+    output.write(lines);
+    // Gives the cursor back while nothing is drawn.
+    if (images.size === 0) return screen.done();
+    changed = true;
+    draw();
+  };
   const timer = setInterval(draw, refreshMs).unref();
   return {
     update(name, event) {
       if (!isLayerProgress(event)) return;
       imageIn(images, name).update(event, Date.now());
       changed = true;
+    },
+    print: above,
+    finish(name) {
+      const image = images.get(name);
+      if (!image) return;
+      images.delete(name);
+      above(stream, `${progressLines([image], stream, Date.now()).join('\n')}\n`);
     },
     close() {
       clearInterval(timer);
@@ -57,7 +86,7 @@ function liveView(stream: NodeJS.WriteStream, screen: { (text: string): void; do
 }
 
 /** A line whenever a layer comes to another state, and now and then during a long download. */
-export function plainView(stream: { write(text: string): unknown }): ProgressView {
+export function plainView(stream: Output): ProgressView {
   const images = new Map<string, ImageProgress>();
   const say = (name: string, layer: string, text: string) => stream.write(`${name}  ${shortDigest(layer)}  ${text}\n`);
   const timer = setInterval(() => {
@@ -72,6 +101,12 @@ export function plainView(stream: { write(text: string): unknown }): ProgressVie
       const isNews = imageIn(images, name).update(event, Date.now());
       if (isNews && event.state !== 'waiting')
         say(name, event.layer, `${stateWords[event.state]}  ${humanSize(event.size)}`);
+    },
+    print(output, lines) {
+      output.write(lines);
+    },
+    finish(name) {
+      images.delete(name);
     },
     close() {
       clearInterval(timer);

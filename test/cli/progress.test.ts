@@ -112,6 +112,52 @@ test('without a terminal there is a plain line for each change of state', async 
   );
 });
 
+/** A terminal that keeps what is on it, as far as log-update needs one: lines, and erasing upwards. */
+class Terminal {
+  readonly isTTY = true;
+  readonly columns = 100;
+  readonly rows = 24;
+  #lines = [''];
+  #row = 0;
+
+  write(text: string): boolean {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a terminal obeys
+    for (const [token] of text.matchAll(/\u001b\[[?]?[0-9;]*[A-Za-z]|\n|[^\u001b\n]+/g)) this.#obey(token);
+    return true;
+  }
+
+  #obey(token: string): void {
+    const [, count = '1', letter] = /^.\[[?]?(\d*)\S*([A-Za-z])$/.exec(token) ?? [];
+    if (token === '\n') this.#row += 1;
+    else if (letter === 'A') this.#row -= Number(count || 1);
+    else if (letter === 'B') this.#row += Number(count || 1);
+    else if (letter === 'K') this.#lines[this.#row] = '';
+    else if (letter === 'J') this.#lines.length = this.#row + 1;
+    else if (letter === undefined) this.#lines[this.#row] = (this.#lines[this.#row] ?? '') + token;
+    this.#lines[this.#row] ??= '';
+  }
+
+  get screen(): string[] {
+    return this.#lines.map((line) => line ?? '').filter((line) => line !== '');
+  }
+}
+
+test('other lines are written above what is drawn, and what has ended stays', async () => {
+  const terminal = new Terminal();
+  const view = await openProgressView(terminal as unknown as NodeJS.WriteStream);
+  view.update('web  app:1', layer(a, 'done', 1000, 1000));
+  view.update('other  app:2', layer(b, 'waiting', 2000));
+  view.print(terminal, 'web/main  Started\n');
+  const other = ['other  app:2', '  bbbbbbbbbbbb  waiting        2kB', '  0B of 2kB'];
+  const web = ['web  app:1', '  aaaaaaaaaaaa  done           1kB'];
+  expect(terminal.screen).toEqual(['web/main  Started', ...web, ...other]);
+  view.finish('web  app:1');
+  view.print(terminal, '[web/main] hello\n');
+  expect(terminal.screen).toEqual(['web/main  Started', ...web, '[web/main] hello', ...other]);
+  view.close();
+  expect(terminal.screen).toEqual(['web/main  Started', ...web, '[web/main] hello', ...other]);
+});
+
 test('plain lines contain nothing that a terminal would obey', () => {
   const written: string[] = [];
   const view = plainView({ write: (text: string) => written.push(text) });
