@@ -1,4 +1,5 @@
-import { readdir, rmdir, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
@@ -162,15 +163,25 @@ async function recover(store: Store): Promise<void> {
   removeUnfinished(root);
   writeLayout(root, store.names.list());
   const known = new Set(layers.list().map(({ diffId }) => layers.folder(diffId)));
-  for (const hex of await readdir(join(root, 'layers')).catch(() => [])) {
-    const diffId = `sha256:${hex}`;
-    const folder = join(root, 'layers', hex);
-    if (known.has(folder) || !isDigest(diffId) || layers.adopt(diffId)) continue;
-    const { ctimeMs } = await stat(folder);
-    if (store.now() - ctimeMs > renamedLatelyMs) trash.take(folder);
+  const names = await readdir(join(root, 'layers')).catch(() => []);
+  const unknown = names.filter((hex) => !known.has(join(root, 'layers', hex)));
+  // One transaction for all of them: each waits for the disk.
+  if (unknown.length > 0) {
+    store.database.transaction(() => {
+      for (const hex of unknown) settleLayer(store, hex);
+    });
   }
   await removeEmptyIngests(join(root, 'ingest'));
   void trash.empty();
+}
+
+/** A folder without a row is a layer that was published just before a kill, or is thrown away. */
+function settleLayer({ root, layers, trash, now }: Store, hex: string): void {
+  const diffId = `sha256:${hex}`;
+  if (!isDigest(diffId) || layers.adopt(diffId)) return;
+  const folder = join(root, 'layers', hex);
+  const stat = statSync(folder, { throwIfNoEntry: false });
+  if (stat && now() - stat.ctimeMs > renamedLatelyMs) trash.take(folder);
 }
 
 /** What a kill leaves between the publication of content and the removal of its ingest. */
