@@ -83,7 +83,7 @@ function retryPod(worker: PodWorker): RetriedPod {
   );
   const backOffs = worker.backOffs();
   if (containers.length === 0 && backOffs.length === 0) {
-    const states = containerStatuses.map((status) => `${status.name} is ${statusText(status).toLowerCase()}`);
+    const states = containerStatuses.map((status) => `${status.name} ${activity(status)}`);
     throw new LadingError(
       'ERR_LADING_POD_NOT_WAITING',
       `the pod ${namespace}/${name} is not in back-off: ${states.join(', ')}`,
@@ -96,6 +96,11 @@ function retryPod(worker: PodWorker): RetriedPod {
 
 /** Waiting reasons of containers that nothing has happened to yet. */
 const beginning = new Set(['ContainerCreating', 'PodInitializing']);
+
+function activity({ state }: PodContainerStatus): string {
+  if (state.terminated) return `has ended (${state.terminated.reason})`;
+  return state.running ? 'is running' : 'is being started';
+}
 
 function apiPod(worker: PodWorker): ApiPod {
   const { pod } = worker;

@@ -63,15 +63,19 @@ export async function credentialsFor(
   try {
     const bySource = await lookUp(context, pod, repositoryName(reference));
     credentials = bySource.map(({ credential }) => credential);
-    offered = bySource.map(({ source, credential: { auth } }) => {
-      return { source, ...(auth.username ? { username: auth.username } : {}) };
-    });
+    offered = bySource.map(({ source, credential: { auth } }) => factOf(source, auth));
   } catch (error) {
     return { credentials: [], facts: { offered: [], ...missingSecrets, problem: errorMessage(error) } };
   }
   if (offered.length === 0) offered = await ofMachine(reference.registry);
   const verified = imageId === undefined ? {} : await verify(context, { image, imageId, credentials });
   return { credentials, facts: { offered, ...missingSecrets, ...verified } };
+}
+
+/** Where tokens are used, the user name can be the token and the password a word that means nothing. */
+function factOf(source: string, { username, password }: { username?: string; password?: string }): CredentialFact {
+  const isSecret = !password || password === 'x-oauth-basic';
+  return { source, ...(username && !isSecret ? { username } : {}) };
 }
 
 interface Sourced {
@@ -102,7 +106,7 @@ function secretOf({ source }: PodCredential): string {
 async function ofMachine(registry: string): Promise<CredentialFact[]> {
   try {
     const found = await machineCredentials()(registry);
-    return found.map(({ origin, username }) => ({ source: origin, ...(username ? { username } : {}) }));
+    return found.map(({ origin, ...credential }) => factOf(origin, credential));
   } catch {
     // A credential helper that fails is told by the registry's refusal, if the registry wants credentials at all.
     return [];
