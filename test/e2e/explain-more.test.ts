@@ -337,6 +337,7 @@ describe.skipIf(missing)(`lading explain, all of it${missing ? ` (skipped: ${mis
     await writeFile(saved, '{}');
     const wrong = await runLading(['--root', root, 'explain', '--diff', '--node', saved, '-'], { stdin });
     expect(wrong.stderr).toContain(`error: ${saved} is no explanation of another node`);
+    await run.interrupted();
   }, 60_000);
 
   test('the members of the JSON are those that are documented', async () => {

@@ -76,6 +76,7 @@ test.skipIf(missing)(
     const asked = (await registry.requests()).filter(({ path: asked }) => asked.includes('/manifests/1')).slice(-2);
     // The last one of before the outage is skopeo's push.
     expect(asked.map(({ method }) => method)).toEqual(['PUT', 'HEAD']);
+    await lading.interrupted();
   },
   30_000,
 );

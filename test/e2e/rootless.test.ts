@@ -139,8 +139,7 @@ function describeUser(
       const retried = await lading(['retry', 'web']);
       expect([retried.exitCode, retried.stderr]).toEqual([1, expect.stringContaining('is not in back-off')]);
       expect((await lading(['events', '--pod', 'web'])).stdout).toContain('Container started');
-      running.interrupt();
-      await running.ended;
+      await running.interrupted();
       expect((await lading(['ps'])).stderr).toContain('Nothing runs on this node');
     });
 

@@ -70,7 +70,7 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     const ps = (await lading('ps')).stdout.split('\n');
     expect(ps[0]).toMatch(/^POD +CONTAINER +STATUS +RESTARTS +AGE +IMAGE +DIGEST$/);
     expect(ps[1]).toMatch(new RegExp(`^web +main +Running +0 +\\d+s +${image} +${manifest.slice(7, 19)}$`));
-    await run.end();
+    await run.interrupted();
     expect((await lading('ps')).stderr).toContain('Nothing runs on this node');
     expect((await lading('retry', 'web')).stderr).toContain('error: nothing runs on this node');
   }, 30_000);
@@ -85,6 +85,7 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     expect((await lading('ps')).stdout).toContain('CrashLoopBackOff');
     expect((await lading('retry', 'web')).stdout).toContain('main   CrashLoopBackOff   back-off 10s restarting failed');
     await run.prints('started', { times: 3 });
+    await run.interrupted();
   }, 30_000);
 
   test('follows events as they happen, also the progress of a slow pull', async () => {
@@ -114,15 +115,16 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     );
     await run.prints('[web/main] one\n');
     await follower.prints('"Started"');
-    follower.interrupt();
-    const { exitCode, stdout, stderr } = await follower.ended;
+    await run.interrupted();
+    await follower.prints('"Killing"');
+    const { exitCode, stdout, stderr } = await follower.interrupted();
     expect([exitCode, stderr]).toEqual([0, '']);
     const events = stdout
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(new Set(events.map(({ reason }) => reason))).toEqual(
-      new Set(['Pulling', 'PullProgress', 'Pulled', 'Created', 'Started']),
+      new Set(['Pulling', 'PullProgress', 'Pulled', 'Created', 'Started', 'Killing']),
     );
     const progress = events.filter(({ reason }) => reason === 'PullProgress');
     for (const event of progress) {

@@ -96,6 +96,12 @@ export class RunningLading {
     clearTimeout(killing);
   }
 
+  /** Ctrl-C, once, and what the program makes of it: it has cleaned up then. */
+  async interrupted(): Promise<LadingResult> {
+    this.interrupt();
+    return this.ended;
+  }
+
   /** Ctrl-C: a terminal sends SIGINT to the whole process group. */
   interrupt(): void {
     process.kill(-this.child.pid!, 'SIGINT');
