@@ -76,7 +76,7 @@ function factLines(item: ExplainedContainer, nowMs: number): string[][] {
         : 'does not have it',
     ],
     ['registry', registryText(registry)],
-    ['platform', 'warnings' in registry ? registry.warnings?.join('; ') : undefined],
+    ['platform', platformText(registry)],
     ['asked', endpointsText(item)],
     ['credentials', credentialsText(item)],
     ['cached use', cachedText(item)],
@@ -92,6 +92,15 @@ function registryText(registry: ExplainedContainer['registry']): string {
   if (!registry.reachable) return `${registry.refused ? 'refused' : 'could not be asked'}: ${registry.reason}`;
   const platform = registry.platform === undefined ? '' : `, ${registry.platform}`;
   return `${registry.digest}, answered in ${Math.max(1, Math.round(registry.responseMs))} ms${platform}`;
+}
+
+/** Where there was a choice, or it went wrong. */
+function platformText(registry: ExplainedContainer['registry']): string | undefined {
+  if (!('reachable' in registry) || !registry.reachable) return undefined;
+  const { platform, platforms = [], warnings = [] } = registry;
+  const chosen = platforms.length === 0 ? [] : [`${platform ?? 'one without a platform'} of ${platforms.join(', ')}`];
+  const parts = [...chosen, ...warnings];
+  return parts.length === 0 ? undefined : parts.join('; ');
 }
 
 /** Only where there are mirrors; otherwise the registry's line says it all. */

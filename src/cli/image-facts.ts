@@ -4,7 +4,7 @@ import type { AuthConfig } from '../cri/messages.ts';
 import { criCredential } from '../engine/cri-credential.ts';
 import { findImage } from '../engine/image-lookup.ts';
 import { errorCode, errorHint, errorMessage } from '../lib/errors.ts';
-import { formatPlatform, formatReference, type Reference } from '../oci/index.ts';
+import { formatPlatform, formatReference, isIndexType, parseManifest, type Reference } from '../oci/index.ts';
 import type { NodeImageFacts, RegistryFacts } from '../policy/index.ts';
 import { isImageComplete, isLayerHere, type PullDependencies, type PullPlan, planPull } from '../pull/index.ts';
 import { RegistryError } from '../registry/index.ts';
@@ -55,14 +55,17 @@ export async function registryFacts(
       return planPull(deps, reference, { signal, ...(credential ? { credentials: [credential] } : {}) });
     };
     const { result, credential } = await withCredentials(credentials, plan, signal);
-    return { registry: answerOf(result), accepted: credential };
+    return {
+      registry: { ...answerOf(result), ...(await offeredBy(deps.store, result).catch(() => ({}))) },
+      accepted: credential,
+    };
   } catch (error) {
     if (signal?.aborted) throw error;
     return { registry: failureOf(error) };
   }
 }
 
-function answerOf(plan: PullPlan): RegistryFacts {
+function answerOf(plan: PullPlan): Extract<RegistryFacts, { reachable: true }> {
   return {
     reachable: true,
     digest: plan.target.digest,
@@ -73,6 +76,16 @@ function answerOf(plan: PullPlan): RegistryFacts {
     ...(plan.platform ? { platform: formatPlatform(plan.platform) } : {}),
     ...(plan.warnings.length > 0 ? { warnings: plan.warnings } : {}),
   };
+}
+
+/** Attestations and the like, which say `unknown/unknown`, are for nobody to run. */
+async function offeredBy(store: Store, { target, documents }: PullPlan): Promise<{ platforms?: string[] }> {
+  if (!isIndexType(target.mediaType)) return {};
+  const received = documents.find(({ descriptor }) => descriptor.digest === target.digest)?.bytes;
+  const index = parseManifest(received ?? (await store.blobs.read(target.digest, { maxBytes: target.size })));
+  if (index.kind !== 'index') return {};
+  const platforms = index.manifests.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : []));
+  return { platforms: [...new Set(platforms)].filter((platform) => platform !== 'unknown/unknown') };
 }
 
 function failureOf(error: unknown): RegistryFacts {

@@ -27,6 +27,8 @@ export type RegistryFacts =
       readonly layersToFetch: number;
       readonly bytesToFetch: number;
       readonly platform?: string;
+      /** What the name's index offers, of which the platform was chosen; undefined when it is one image. */
+      readonly platforms?: readonly string[];
       /** What is strange about the image, one sentence each: it is for another platform. */
       readonly warnings?: readonly string[];
     }

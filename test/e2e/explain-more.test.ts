@@ -200,6 +200,29 @@ describe.skipIf(missing)(`lading explain, all of it${missing ? ` (skipped: ${mis
     expect(stdout).toMatch(/^ {3}platform +the image is for linux\/s390x, not for linux\//m);
   });
 
+  test('the platform that is chosen from an index', async () => {
+    const root = await temporaryFolder();
+    const other = { os: 'linux', architecture: 's390x' };
+    const own = { os: 'linux', architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' };
+    const entries = await Promise.all(
+      [other, own].map(async (platform) => {
+        const pushed = await stage.push(`multi:${platform.architecture}`, platform.architecture, { platform });
+        const { manifest: digest, manifestSize: size } = pushed;
+        return { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size, platform };
+      }),
+    );
+    const mediaType = 'application/vnd.oci.image.index.v1+json';
+    await stage.registry.putManifest('multi', 'all', { schemaVersion: 2, mediaType, manifests: entries }, mediaType);
+    const name = `${stage.registry.address}/multi:all`;
+    const ownText = `linux/${own.architecture}`;
+    const expected = { platform: ownText, platforms: ['linux/s390x', ownText] };
+    expect((await explain(root, [name]))[0]!.registry).toMatchObject(expected);
+    await stage.pull(root, name);
+    expect((await explain(root, [name]))[0]!.registry).toMatchObject(expected);
+    const { stdout } = await runLading(['--root', root, 'explain', name], { env: environment() });
+    expect(stdout).toContain(`${ownText} of linux/s390x, ${ownText}\n`);
+  });
+
   test('image volumes, like containers', async () => {
     const root = await temporaryFolder();
     const { name, manifest } = await stage.pushAndPull(root, 'volume:1', 'one');
