@@ -18,6 +18,7 @@ import { ContainerWatch } from './container-watch.ts';
 import { EventRecorder, type KubeEvent } from './events.ts';
 import type { Collected } from './image-gc.ts';
 import { ImageManager, type ImageManagerOptions } from './image-manager.ts';
+import { ImageMetrics } from './image-metrics.ts';
 import type { Pod } from './pod.ts';
 import type { PodCredentialSource } from './pod-credentials.ts';
 import type { ContainerOutput } from './pod-logs.ts';
@@ -65,6 +66,8 @@ export class Agent {
   readonly #onOutput: AgentListeners['onOutput'];
   readonly #others: Promise<AgentOfNode> | undefined;
   readonly #tracking: Promise<PullTracker> | undefined;
+  /** Counts of what happens to images. */
+  readonly metrics = new ImageMetrics();
   #stopped = false;
 
   constructor(options: AgentOptions) {
@@ -75,7 +78,9 @@ export class Agent {
     const { recordsDirectory } = options;
     if (recordsDirectory !== undefined) {
       this.#others = joinAgents(recordsDirectory);
-      this.#tracking = this.#others.then((others) => startTracking(images, clock, config, recordsDirectory, others));
+      this.#tracking = this.#others.then((others) =>
+        startTracking({ images, clock, config, metrics: this.metrics }, recordsDirectory, others),
+      );
       // Told by the evaluations, each of which waits for it.
       this.#tracking.catch(() => {});
     }
@@ -83,7 +88,13 @@ export class Agent {
     this.#deps = {
       images,
       runtime,
-      imageManager: new ImageManager({ images, clock, events }, imageOptions({ ...options, config }, this.#tracking)),
+      imageManager: new ImageManager(
+        { images, clock, events },
+        {
+          ...imageOptions({ ...options, config }, this.#tracking),
+          metrics: this.metrics,
+        },
+      ),
       events,
       clock,
       crashLoop: crashLoopBackOff(crashLoopDelays({ maxContainerRestartPeriodMs: config.crashLoopBackOffMaxMs })),
@@ -132,6 +143,11 @@ export class Agent {
     await (await this.#tracking)?.prune(left, startedAtMs);
   }
 
+  /** The kubelet's metrics about images, as text for Prometheus. @see pull-policy.md 14 */
+  async metricsText(): Promise<string> {
+    return this.metrics.text(await (await this.#tracking)?.onDisk());
+  }
+
   /** Stops a pod and removes it; an unknown uid is no error. See `PodWorker.stop`. */
   async stopPod(uid: string, options?: StopOptions): Promise<void> {
     await this.#workers.get(uid)?.stop(options);
@@ -170,16 +186,15 @@ function imageOptions(
 }
 
 async function startTracking(
-  images: ImageService,
-  clock: Clock,
-  config: KubeletConfig,
+  deps: { images: ImageService; clock: Clock; config: KubeletConfig; metrics: ImageMetrics },
   directory: string,
   { alone }: AgentOfNode,
 ): Promise<PullTracker> {
+  const { images, clock, metrics, config } = deps;
   const { imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist } = config;
   const policy = verificationPolicy(imagePullCredentialsVerificationPolicy, preloadedImagesVerificationAllowlist);
   const records = new PullRecords(directory);
-  const tracker = new PullTracker({ records, policy, clock });
+  const tracker = new PullTracker({ records, policy, clock, metrics });
   // Intents may be of pulls of another process that are running. Until none is left they count as what they are.
   if (!alone) {
     await records.open();

@@ -23,6 +23,7 @@ import { gcImageId } from './container-image.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventText } from './events.ts';
 import { type CollectionResult, type Phase, Run } from './image-gc-run.ts';
+import type { ImageMetrics } from './image-metrics.ts';
 
 export interface DiskStats {
   readonly capacityBytes: number;
@@ -34,6 +35,7 @@ export interface ImageCollectorOptions {
   readonly runtime: Pick<RuntimeService, 'listContainers' | 'containerStatus'>;
   readonly clock: Clock;
   readonly policy?: ImageGcPolicy;
+  readonly metrics?: ImageMetrics | undefined;
   /** Of the file system of images; by default that of the runtime's mount point. */
   readonly diskStats?: () => Promise<DiskStats>;
   /** About the node. */
@@ -170,6 +172,7 @@ export class ImageCollector {
         continue;
       }
       this.#records.delete(image.id);
+      this.#options.metrics?.collected(until === undefined ? 'age' : 'space');
       run.removed(image, reason);
       freedBytes += BigInt(image.sizeBytes);
       if (until !== undefined && freedBytes >= until) break;

@@ -23,6 +23,7 @@ import {
 import { CachedImages, type CurrentDigest } from './cached-images.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
+import type { ImageMetrics } from './image-metrics.ts';
 import type { Pod } from './pod.ts';
 import {
   credentialsOfPullSecrets,
@@ -101,6 +102,7 @@ export interface ImageManagerOptions extends PullerOptions {
   readonly whenUnreachable?: WhenUnreachable;
   /** Asks again for images that were used meanwhile; without it they are checked when a container starts. */
   readonly currentDigest?: CurrentDigest;
+  readonly metrics?: ImageMetrics;
 }
 
 /**
@@ -117,6 +119,7 @@ export class ImageManager {
   readonly #credentials: PodCredentialSource;
   readonly #cachedImages: CachedImages;
   readonly #tracking: Promise<PullTracking | undefined>;
+  readonly #metrics: ImageMetrics | undefined;
   /** `<error>: <message>` of the last failure of each back-off key. */
   readonly #lastFailures = new Map<string, string>();
 
@@ -128,6 +131,7 @@ export class ImageManager {
       tracking,
       whenUnreachable,
       currentDigest,
+      metrics,
       ...puller
     }: ImageManagerOptions = {},
   ) {
@@ -137,6 +141,7 @@ export class ImageManager {
     this.#puller = new Puller(images, clock, puller);
     this.#backOff = new Backoff(backOff);
     this.#credentials = credentials;
+    this.#metrics = metrics;
     this.#cachedImages = new CachedImages({ images, clock, events, nodeDefault: whenUnreachable, currentDigest });
     this.#tracking = Promise.resolve(tracking);
     // Told by the evaluations, each of which waits for it.
@@ -148,6 +153,12 @@ export class ImageManager {
    * @throws the signal's reason when the request's signal aborts; a pull in progress is then given up
    */
   async ensureImageExists(pod: Pod, request: ImageRequest): Promise<ImageEvaluation> {
+    const evaluation = await this.#evaluate(pod, request);
+    this.#metrics?.ensured(request.policy, evaluation);
+    return evaluation;
+  }
+
+  async #evaluate(pod: Pod, request: ImageRequest): Promise<ImageEvaluation> {
     const { image, policy } = request;
     const emit = (event: EventText) => this.#events.record(pod, request.fieldPath, event);
     const quoted = goQuote(image);
@@ -291,6 +302,7 @@ export class ImageManager {
     const times = `${goDuration(pulled.durationMs)} (${goDuration(waitedMs)} including waiting)`;
     const message = `Successfully pulled image ${quoted} in ${times}. Image size: ${pulled.sizeBytes} bytes.`;
     emit({ type: 'Normal', reason: 'Pulled', message });
+    this.#metrics?.pulled(pulled.sizeBytes, waitedMs);
     await tracking?.recordPulled(image, pulled.imageRef, grantedBy(pulled.credential));
     this.#forgetExpired();
     return { imageRef: pulled.imageRef, message: '' };

@@ -35,6 +35,7 @@ export {
   type ImageRequest,
   type PullTracking,
 } from './image-manager.ts';
+export { ImageMetrics } from './image-metrics.ts';
 export {
   type ContainerImageVolumes,
   containerImageVolumes,

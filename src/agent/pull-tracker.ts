@@ -14,6 +14,7 @@ import {
   type TrackedPodCredentials,
   type VerificationPolicy,
 } from '../policy/index.ts';
+import type { ImageMetrics } from './image-metrics.ts';
 import type { PullRecords } from './pull-records.ts';
 
 const log = debugLog('agent');
@@ -28,13 +29,31 @@ export class PullTracker {
   readonly #records: PullRecords;
   readonly #policy: VerificationPolicy;
   readonly #clock: Clock;
+  readonly #metrics: ImageMetrics | undefined;
   readonly #inFlight = new Map<string, number>();
   readonly #locks = new KeyedLock();
 
-  constructor({ records, policy, clock }: { records: PullRecords; policy: VerificationPolicy; clock: Clock }) {
+  constructor({
+    records,
+    policy,
+    clock,
+    metrics,
+  }: {
+    records: PullRecords;
+    policy: VerificationPolicy;
+    clock: Clock;
+    metrics?: ImageMetrics;
+  }) {
     this.#records = records;
     this.#policy = policy;
     this.#clock = clock;
+    this.#metrics = metrics;
+  }
+
+  /** How many files of each kind there are. */
+  async onDisk(): Promise<{ intents: number; records: number }> {
+    const [intents, records] = await Promise.all([this.#records.intents(), this.#records.records()]);
+    return { intents: intents.length, records: records.length };
   }
 
   /** How many pulls of each requested image are running. */
@@ -108,6 +127,7 @@ export class PullTracker {
     if (imageRef === '') return { mustPull: true };
     const { record, hasIntent } = await this.#recordAndIntent(image, imageRef);
     const answer = await mustAttemptPull({ image, record, hasIntent, policy: this.#policy, podCredentials });
+    this.#metrics?.checked(answer.result);
     if (answer.learn) {
       await this.#addCredentials(image, imageRef, { kubernetesSecrets: [answer.learn] }).catch((error) =>
         log('cannot write the record of %s: %s', image, errorMessage(error)),

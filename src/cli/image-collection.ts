@@ -5,7 +5,7 @@ import type { Digest } from '../oci/index.ts';
 import type { Node } from './node.ts';
 
 export interface CollectionOptions
-  extends Pick<ImageCollectorOptions, 'policy' | 'diskStats' | 'onEvent' | 'onCollected'> {
+  extends Pick<ImageCollectorOptions, 'policy' | 'metrics' | 'diskStats' | 'onEvent' | 'onCollected'> {
   /** Where containers run in this process; those of other processes are known by the leases of their images. */
   readonly runtime?: ImageCollectorOptions['runtime'];
   /** By default the image and its content go at once. */

@@ -149,6 +149,7 @@ function startImageGc(
     policy,
     runtime,
     onEvent,
+    metrics: agent.metrics,
     onCollected: (collected) => agent.imagesCollected(collected),
   });
   const schedule = new ImageGcSchedule({ collector, policy, clock: systemClock, onEvent });

@@ -3,6 +3,7 @@ import {
   EventRecorder,
   type EventText,
   ImageManager,
+  ImageMetrics,
   type PodCredential,
   type PullTracking,
 } from '../../../src/agent/index.ts';
@@ -25,6 +26,7 @@ async function runCalls(
   let nowMs = 0;
   const clock = { now: () => nowMs, sleep: async () => {} };
   const events: EventText[] = [];
+  const metrics = new ImageMetrics();
   const runtime = new ScriptedImages(node.images);
   const recorder = new EventRecorder(clock.now, ({ type, reason, message }) => events.push({ type, reason, message }));
   const manager = new ImageManager(
@@ -34,6 +36,7 @@ async function runCalls(
       pullsPerSecond: config.qps,
       pullBurst: config.burst,
       backOff: config.imageBackOff,
+      metrics,
       credentials: async (asked, repository) => [
         ...(await credentialsOfPullSecrets(asked, repository)),
         ...(node.nodeCredentials[repository] ?? []).map(nodeCredential),
@@ -46,6 +49,7 @@ async function runCalls(
     nowMs += call.advanceMs;
     events.length = 0;
     runtime.prepare(call);
+    const before = metrics.text();
     const { image, policy } = call;
     const asked = podNamed({ ...pod, uid: call.podUid ?? pod.uid }, pullSecrets.map(pullSecret));
     const result = await manager.ensureImageExists(asked, { image, policy, fieldPath: undefined });
@@ -60,15 +64,24 @@ async function runCalls(
         events: [...events],
         pullTimerStarted: pulls,
         pullTimerFinished: pulls && result.error === undefined,
-        requestCounter: {
-          pull_policy: policy.toLowerCase(),
-          present_locally: String(result.present),
-          pull_required: String(result.pullRequired),
-        },
+        requestCounter: increment(before, metrics.text()),
       },
     });
   }
   return outcomes;
+}
+
+const requestCount = /^kubelet_image_manager_ensure_image_requests_total\{(.*)\} (\d+)$/gm;
+
+/** The labels whose count has grown by one; an error when others have. */
+function increment(before: string, after: string): Record<string, string> {
+  const counts = (text: string) =>
+    new Map([...text.matchAll(requestCount)].map(([, labels, n]) => [labels!, Number(n)]));
+  const old = counts(before);
+  const grown = [...counts(after)].filter(([labels, n]) => n !== (old.get(labels) ?? 0));
+  const [[labels, n] = ['', 0]] = grown;
+  if (grown.length !== 1 || n !== (old.get(labels) ?? 0) + 1) throw new Error(`requests were counted so: ${after}`);
+  return Object.fromEntries([...labels.matchAll(/(\w+)="(\w*)"/g)].map(([, name, value]) => [name, value]));
 }
 
 function nodeCredential({ username, password, source }: VectorCase['credential']): PodCredential {
