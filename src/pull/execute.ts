@@ -70,6 +70,7 @@ export async function executePull(
   try {
     crashPoint('lease-taken');
     requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
+    if (store.unpacks) prepareToUnpack(deps, plan);
     const fetched = await fetchAll(deps, plan, options, lease);
     const diffIds = plan.layers.map(({ diffId }) => diffId);
     if (store.unpacks) await ensureFixUp(store, diffIds, options);
@@ -85,6 +86,15 @@ export async function executePull(
     lease.release();
     await store.dropLayerBlobs(plan.layers);
   }
+}
+
+/** What takes a while and does not need the layers. */
+function prepareToUnpack({ store, unpack }: PullDependencies, plan: PullPlan): void {
+  const missing = plan.layers.filter(({ state }) => state !== 'unpacked').length;
+  if (missing === 0) return;
+  unpack.warmUp(missing);
+  // Whoever needs it will hear of its failure.
+  store.overlay().catch(() => undefined);
 }
 
 /** Documents and layers side by side. The first failure stops the others, which keep what they have. */

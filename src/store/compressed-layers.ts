@@ -8,8 +8,7 @@ import type { StoreParts } from './store-parts.ts';
  * What becomes of the blob of a layer, which only copying and mirroring images needs once the layer is unpacked:
  * `always` keeps it, `untilUnpacked` removes it as soon as the layer is published, `never` does not even store it.
  */
-export const compressedLayerPolicies = ['always', 'untilUnpacked', 'never'] as const;
-export type KeepCompressedLayers = (typeof compressedLayerPolicies)[number];
+export type KeepCompressedLayers = 'always' | 'untilUnpacked' | 'never';
 
 /** Tells which blobs of an image this node wants to have. */
 export function neededBlobs({ layers, keepCompressedLayers }: StoreParts): (image: ImageRecord) => Digest[] {

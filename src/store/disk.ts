@@ -1,6 +1,6 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
 import { statfsSync } from 'node:fs';
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 
@@ -22,12 +22,6 @@ export async function makeFolder(path: string): Promise<void> {
     await syncFolder(dirname(made));
     if (made === firstMade) return;
   }
-}
-
-/** Renames, then puts the new name on stable storage. */
-export async function renameDurably(from: string, to: string): Promise<void> {
-  await rename(from, to);
-  await syncFolder(dirname(to));
 }
 
 /**

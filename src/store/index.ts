@@ -6,7 +6,7 @@
 export type { BlobIngest, IngestOptions } from './blob-ingest.ts';
 export { BlobStore } from './blob-store.ts';
 export type { CheckOptions, CheckReport, Finding, RepairHooks } from './check.ts';
-export { compressedLayerPolicies, type KeepCompressedLayers } from './compressed-layers.ts';
+export type { KeepCompressedLayers } from './compressed-layers.ts';
 export { requireSpace } from './disk.ts';
 export type { DiskUsage, Usage } from './disk-usage.ts';
 export type { NodeEvent, StoredEvent } from './events.ts';

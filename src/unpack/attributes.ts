@@ -27,7 +27,6 @@ import type { Timestamp } from './pax.ts';
 const { E2BIG, EACCES, EDQUOT, EINVAL, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } = constants.errno;
 
 export const capabilityXattr = 'security.capability';
-export const defaultAclXattr = 'system.posix_acl_default';
 
 const droppedXattrs = new Set(['security.selinux', 'security.ima', 'security.evm', 'system.nfs4_acl']);
 /** 2^32 − 1 means "leave unchanged" to chown(2), and what is above wraps around, to root first. */
@@ -53,7 +52,7 @@ export function clampTime({ sec, nsec }: Timestamp): { sec: number; nsec: number
 const encoded = encodeTimes({ sec: 0, nsec: 0 }, { sec: 0, nsec: 0 });
 
 /** atime = mtime. The buffer is used again at the next call. */
-export function timesBuffer({ sec, nsec }: Timestamp): Buffer {
+function timesBuffer({ sec, nsec }: Timestamp): Buffer {
   // Seconds are below 2^34 here, so that two 32-bit halves are exact and cheaper than BigInt.
   for (const offset of [0, 16]) {
     encoded.writeUInt32LE(sec % 0x1_0000_0000, offset);

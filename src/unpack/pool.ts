@@ -63,6 +63,16 @@ export class UnpackPool {
     return facts!;
   }
 
+  /** Starts threads for layers that are about to come, so that they load their modules while the first bytes are asked for. */
+  warmUp(layers: number): void {
+    while (this.#busy.size + this.#idle.length < layers) {
+      const worker = this.#start();
+      if (!worker) return;
+      this.#idle.push(worker);
+      worker.unref();
+    }
+  }
+
   /** The first half that fails stops the other one, and its error is the reason for both. */
   async #unpackInTwo(job: UnpackJob, options: TaskOptions): Promise<LayerFacts> {
     const ring = newRing();
