@@ -192,13 +192,14 @@ export class ImageManager {
     const credentials = onlyOnce(() => this.#credentials(pod, parseImageName(image).repository));
     let verified = true;
     if (present === true && tracking) {
-      try {
-        const tracked = async () => trackedCredentials(await credentials());
-        verified = !(await tracking.mustAttemptPull(image, localId, tracked)).mustPull;
-      } catch (error) {
-        const decision = withoutCredentials(decidePull({ policy, present, verified: false }), errorMessage(error));
-        return { decision, present, pullRequired: 'unknown', error: errorMessage(error), message: errorMessage(error) };
+      const tracked = async () => trackedCredentials(await credentials());
+      const { mustPull, error } = await tracking.mustAttemptPull(image, localId, tracked);
+      if (error !== undefined) {
+        const problem = errorMessage(error);
+        const decision = withoutCredentials(decidePull({ policy, present, verified: false }), problem);
+        return { decision, present, pullRequired: 'unknown', error: problem, message: problem };
       }
+      verified = !mustPull;
     }
     const key = imagePullKey(pod.metadata.uid, image);
     const inBackOff = this.#backOff.isInBackOffSinceUpdate(key, this.#clock.now());

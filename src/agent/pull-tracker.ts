@@ -117,7 +117,7 @@ export class PullTracker {
   /**
    * Whether an image that the node has must be pulled all the same for this pod.
    * @param imageRef id of the image that the node has; empty when it has none
-   * @param podCredentials asked at most once, and only when the answer depends on them; what it throws is thrown
+   * @param podCredentials asked at most once, and only when the answer depends on them; what it throws is in the answer
    */
   async mustAttemptPull(
     image: string,
@@ -186,8 +186,13 @@ export class PullTracker {
         this.#inFlight.set(image, pulls - 1);
         return;
       }
-      await this.#records.deleteIntent(image);
-      this.#inFlight.delete(image);
+      try {
+        await this.#records.deleteIntent(image);
+        this.#inFlight.delete(image);
+      } catch (error) {
+        // The pull counts as running for as long as there is its file.
+        log('cannot remove the intent to pull %s: %s', image, errorMessage(error));
+      }
     });
   }
 }

@@ -17,6 +17,8 @@ export interface MustPullAnswer {
   readonly result?: MustPullResult;
   /** A secret that the record should learn, so that it is recognised at once the next time. */
   readonly learn?: ImagePullSecret;
+  /** Why the credentials of the pod cannot be known; the pod waits then. */
+  readonly error?: unknown;
 }
 
 /** The credentials of a pod that records can recognise. */
@@ -34,7 +36,7 @@ export interface MustPullFacts {
   /** Whether a pull of this text is running, or an intent of it is left of one that was not finished. */
   readonly hasIntent: boolean;
   readonly policy: VerificationPolicy;
-  /** Asked only when the answer depends on them. What it throws is thrown. */
+  /** Asked only when the answer depends on them. What it throws is in the answer. */
   readonly podCredentials: () => TrackedPodCredentials | Promise<TrackedPodCredentials>;
 }
 
@@ -58,7 +60,13 @@ export async function mustAttemptPull(facts: MustPullFacts): Promise<MustPullAns
   if (!recorded) return mustAuthenticate;
   if (recorded.nodePodsAccessible) return recordFound;
   if (isEmpty(recorded)) return mustAuthenticate;
-  const { secrets, serviceAccount } = await facts.podCredentials();
+  let credentials: TrackedPodCredentials;
+  try {
+    credentials = await facts.podCredentials();
+  } catch (error) {
+    return { mustPull: true, result: 'error', error };
+  }
+  const { secrets, serviceAccount } = credentials;
   const recordedSecrets = recorded.kubernetesSecrets ?? [];
   return (
     matchSecrets(secrets, recordedSecrets) ??

@@ -1,4 +1,4 @@
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { PullRecords, PullTracker } from '../../src/agent/index.ts';
@@ -130,4 +130,22 @@ describe('a file of another hand', () => {
       expect(await write({ credentialMapping: mapping }), JSON.stringify(mapping)).toBe('unreadable');
     }
   });
+});
+
+test('credentials that cannot be known are an answer, not a failure', async () => {
+  await tracker.recordIntent(image);
+  await tracker.recordPulled(image, 'sha256:1', { kubernetesSecrets: [secret] });
+  const error = new Error('unreadable');
+  const answer = await tracker.mustAttemptPull(image, 'sha256:1', () => Promise.reject(error));
+  expect(answer).toEqual({ mustPull: true, result: 'error', error });
+});
+
+test('an intent that cannot be removed leaves the pull as running, and stops nobody', async () => {
+  await tracker.recordIntent(image);
+  const intents = join(directory, 'image_manager', 'pulling');
+  const [name] = await readdir(intents);
+  await rm(join(intents, name!));
+  await mkdir(join(intents, name!, 'x'), { recursive: true });
+  await tracker.recordFailed(image);
+  expect([...tracker.pullsInFlight]).toEqual([[image, 1]]);
 });

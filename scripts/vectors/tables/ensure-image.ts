@@ -98,7 +98,13 @@ class ScriptedAccess implements PullTracking {
 
   async mustAttemptPull(...[image, , podCredentials]: Parameters<PullTracking['mustAttemptPull']>) {
     if (this.#access.mode === 'allowAll') return { mustPull: false, result: 'credentialPolicyAllowed' as const };
-    const { secrets, serviceAccount } = await podCredentials();
+    let credentials: Awaited<ReturnType<typeof podCredentials>>;
+    try {
+      credentials = await podCredentials();
+    } catch (error) {
+      return { mustPull: true, result: 'error' as const, error };
+    }
+    const { secrets, serviceAccount } = credentials;
     const isListed = (credential: ImagePullServiceAccount, listed: readonly VectorCase['listed'][]) =>
       listed.some((entry) => entry.image === image && sameCoordinates(entry, credential));
     const found =

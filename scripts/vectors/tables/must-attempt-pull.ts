@@ -24,14 +24,12 @@ export const check: Check = ({ input }) =>
       if (input.podCredentialsError) throw new Error(input.podCredentialsError);
       return { secrets: input.podSecrets, serviceAccount: input.podServiceAccount ?? undefined };
     };
-    const answer = await tracker
-      .mustAttemptPull(input.image, input.imageRef, podCredentials)
-      .catch((error) => ({ mustPull: true, result: undefined, error: errorMessage(error) }));
+    const answer = await tracker.mustAttemptPull(input.image, input.imageRef, podCredentials);
     const recordWritten = JSON.stringify(await records.records()) !== before;
     return {
       actual: {
-        error: null,
         ...answer,
+        error: answer.error === undefined ? null : errorMessage(answer.error),
         podCredentialsLookedUp,
         recordWritten,
         credentialsAfter: recordWritten ? (await mappings(records))[input.imageRef] : null,
