@@ -27,6 +27,9 @@ export function registryPatternMatches(pattern: string, image: string): boolean 
   );
 }
 
+/** In a name Go takes escapes for other characters only. */
+const escapesAscii = /%(?![89a-f][0-9a-f])/i;
+
 /** Reads what stands behind `https://` as Go does, which lets patterns pass. @throws Error when Go would refuse it */
 export function parsePlace(text: string): Place {
   const [, authority = '', path = ''] = /^([^/?#]*)([^?#]*)/.exec(text)!;
@@ -36,7 +39,8 @@ export function parsePlace(text: string): Place {
     ? host.slice(host.lastIndexOf(']') + 1)
     : host.slice(host.includes(':') ? host.lastIndexOf(':') : host.length);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: Go refuses them
-  const isBroken = /[\u0000-\u0020\u007f"<>\\^`{|}]/.test(host) || (isIpv6 && !host.includes(']'));
+  const isBroken =
+    /[\u0000-\u0020\u007f"<>\\^`{|}]/.test(host) || (isIpv6 ? !host.includes(']') : escapesAscii.test(host));
   if (isBroken || !/^(?::\d*)?$/.test(afterName)) throw new Error(`invalid host ${JSON.stringify(host)}`);
   return { host, path: decodeURIComponent(path) };
 }
