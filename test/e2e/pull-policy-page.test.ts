@@ -17,6 +17,7 @@ import {
   startDockerRegistry,
 } from '../support/docker-registry.ts';
 import { programMissing, skopeo } from '../support/foreign-clients.ts';
+import { ladingEnvironment } from '../support/lading-process.ts';
 import { whyNot } from '../support/runtimes.ts';
 
 /** Other runtimes, and users who are not root, are told more. */
@@ -91,7 +92,7 @@ describe.skipIf(missing)(`docs/pull-policy.md${missing ? ` (skipped: ${missing})
 
   /** As a terminal shows it, without the lines of progress, whose order is not always the same. */
   async function run(command: string): Promise<string> {
-    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, DOCKER_CONFIG: folder, HOME: folder };
+    const env = { ...ladingEnvironment(), PATH: `${folder}:${process.env.PATH}`, DOCKER_CONFIG: folder, HOME: folder };
     const output = await new Promise<string>((resolve) => {
       execFile('sh', ['-c', `exec 2>&1; ${command}`], { cwd: folder, env }, (_, stdout) => resolve(stdout));
     });

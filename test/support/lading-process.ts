@@ -26,13 +26,18 @@ export interface LadingProcessOptions {
   readonly cwd?: string;
 }
 
+/** Of the real program: nothing in it changes what Lading does. */
+export function ladingEnvironment(): NodeJS.ProcessEnv {
+  const { LADING_ROOT: _, FORCE_COLOR: __, NODE_DEBUG: ___, ...inherited } = process.env;
+  return { ...inherited, NODE_COMPILE_CACHE: compileCache, LADING_CONFIG: '/dev/null' };
+}
+
 /** Starts the real program with pipes for its output, in a process group of its own as a shell would. */
 export function startLading(args: readonly string[], options: LadingProcessOptions = {}): ChildProcess {
   const { env = {}, stdin, keepStdin, command = [process.execPath, main], cwd } = options;
-  const { LADING_ROOT: _, FORCE_COLOR: __, NODE_DEBUG: ___, ...inherited } = process.env;
   const [program, ...rest] = [...command, ...args];
   const child = spawn(program!, rest, {
-    env: { ...inherited, NODE_COMPILE_CACHE: compileCache, LADING_CONFIG: '/dev/null', ...env },
+    env: { ...ladingEnvironment(), ...env },
     stdio: [stdin === undefined && !keepStdin ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),
