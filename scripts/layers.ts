@@ -78,7 +78,8 @@ async function makeScratch(): Promise<Scratch> {
   const memory = await tryScratch('/dev/shm').catch(() => undefined);
   const isAsGood =
     process.env.TMPDIR === undefined &&
-    memory?.support.mode === disk.support.mode &&
+    memory !== undefined &&
+    (memory.support.mode === 'overlay' || disk.support.mode === 'copy') &&
     memory.missingNeeds.size <= disk.missingNeeds.size &&
     freeBytes(memory.dir) > enoughBytes;
   const [chosen, other] = isAsGood ? [memory, disk] : [disk, memory];
