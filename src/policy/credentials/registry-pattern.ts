@@ -39,8 +39,8 @@ export function parsePlace(text: string): Place {
     ? host.slice(host.lastIndexOf(']') + 1)
     : host.slice(host.includes(':') ? host.lastIndexOf(':') : host.length);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: Go refuses them
-  const isBroken =
-    /[\u0000-\u0020\u007f"<>\\^`{|}]/.test(host) || (isIpv6 ? !host.includes(']') : escapesAscii.test(host));
+  const hasForbidden = /[\u0000-\u0020\u007f"<>\\^`{|}]/.test(host);
+  const isBroken = hasForbidden || (isIpv6 ? !host.includes(']') : escapesAscii.test(host));
   if (isBroken || !/^(?::\d*)?$/.test(afterName)) throw new Error(`invalid host ${JSON.stringify(host)}`);
   return { host, path: decodeURIComponent(path) };
 }
