@@ -88,7 +88,8 @@ function isMismatch(error: unknown): error is LadingError {
   return ['ERR_LADING_DIGEST_MISMATCH', 'ERR_LADING_SIZE_MISMATCH'].includes(errorCode(error) ?? '');
 }
 
-function namingPlace({ code, message, hint, data, cause }: LadingError, place: string): LadingError {
+function namingPlace({ code, message, data, cause }: LadingError, place: string): LadingError {
+  const hint = 'The content is damaged, or was changed; nothing of it was kept.';
   return new LadingError(code, `${place}: ${message}`, { hint, data, cause });
 }
 
