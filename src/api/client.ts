@@ -8,7 +8,7 @@ import { socketsOf } from './socket.ts';
 export type { ApiPod, ApiPodContainer, RetriedPod } from './messages.ts';
 
 /** It is on this machine and only looks at what it has in memory. */
-const timeoutMs = 5000;
+const timeoutMs = 2000;
 
 /** The pods that processes run on one node now, and what can be asked of them. */
 export class RunningPods {
@@ -84,15 +84,23 @@ async function podsAt(socket: string): Promise<readonly ApiPod[] | undefined> {
 async function call(socketPath: string, method: string, path: string): Promise<unknown> {
   const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs);
+    const failed = (error: unknown) => reject(signal.aborted ? noAnswer(socketPath, error) : error);
     const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {
-      text(response).then((body) => resolve({ status: response.statusCode!, body }), reject);
+      text(response).then((body) => resolve({ status: response.statusCode!, body }), failed);
     });
-    asked.on('error', reject).end();
+    asked.on('error', failed).end();
   });
   const document = JSON.parse(answer.body) as unknown;
   if (answer.status === 200) return document;
   const { code, message, hint } = document as ApiError;
   throw new LadingError(code as LadingError['code'], message, { hint });
+}
+
+function noAnswer(socketPath: string, cause: unknown): LadingError {
+  return new LadingError('ERR_LADING_SOCKET', `the process behind ${socketPath} does not answer`, {
+    hint: 'It may be stopped: the number at the end of the name is its process id.',
+    cause,
+  });
 }
 
 function byName(a: ApiPod, b: ApiPod): number {

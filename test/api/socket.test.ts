@@ -65,6 +65,18 @@ test('and so is what it left for nodes that nobody asks about any more', async (
   expect((await readdir(folder)).sort()).toEqual(left.sort());
 });
 
+test('a process that does not answer is named', async () => {
+  const [folder, root] = [await temporaryFolder(), await temporaryFolder()];
+  const api = await serve(folder, root);
+  const silent = createServer().listen(api.path.replace(/\d+\.sock$/, '1.sock'));
+  onTestFinished(() => void silent.close());
+  await once(silent, 'listening');
+  await expect(new RunningPods({ folder, root }).list()).rejects.toMatchObject({
+    code: 'ERR_LADING_SOCKET',
+    message: expect.stringMatching(/^the process behind .*-1\.sock does not answer$/),
+  });
+});
+
 test('a folder that others may write to is not used', async () => {
   const folder = await temporaryFolder();
   await writeFile(path.join(folder, 'x'), '');

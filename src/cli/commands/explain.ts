@@ -142,7 +142,10 @@ async function openContext(
     gcRisks: new GcRisks(node, imageGcPolicyOf(config)),
     whenUnreachable: whenUnreachableSetting(cli.settings),
     plugins,
-    running: await runningPods(cli, root).list(),
+    // What runs is told where it can be found out.
+    running: await runningPods(cli, root)
+      .list()
+      .catch(() => []),
     assumedPolicy: options.policy,
     signal: cli.signal,
   };
