@@ -34,7 +34,7 @@ describe.skipIf(dockerRegistryMissing)(
         { stored: false, unpacked: true },
       ]);
       await lading('check');
-      await lading('gc');
+      await lading('gc', '--kubelet-image-gc-high-threshold-percent', '100');
       const archive = path.join(root, '..', 'app.tar');
       await lading('save', '-q', '-o', archive, `${registry.address}/app:1`);
       expect(existsSync(archive)).toBe(true);

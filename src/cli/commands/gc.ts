@@ -48,7 +48,8 @@ async function gc(cli: Cli, { dryRun = false, unused = false, output }: GcOption
     const report = await node.store.collectGarbage({ dryRun });
     if (output) await printDocument(cli, { ...report, imageCollection: documentOf(collection) }, output);
     else await printReport(cli, { report, collection, dryRun });
-    if (collection.error === undefined) return;
+    // A node without images has nothing to do with how full the disk is.
+    if (collection.error === undefined || collection.images.length === 0) return;
     const { LadingError } = await import('../../lib/errors.ts');
     throw new LadingError('ERR_LADING_IMAGE_GC', collection.error, {
       hint: '`lading df` shows what uses the disk; `lading gc --dry-run` says why an image is kept.',

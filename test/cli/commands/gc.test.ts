@@ -41,10 +41,11 @@ describe.skipIf(!support.ok)(`the collection of images by lading gc${skipReason}
 
   const lading = (...args: readonly string[]) => runLading(['--root', root, ...args]);
   const full = ['--kubelet-image-gc-high-threshold-percent', '1', '--kubelet-image-gc-low-threshold-percent', '0'];
+  const neverFull = ['--kubelet-image-gc-high-threshold-percent', '100'];
   const ofAnyAge = ['--kubelet-image-minimum-gc-age', '1ms'];
 
   test('says of each image why it stays', async () => {
-    const { exitCode, stdout } = await lading('gc', '--dry-run', '--kubelet-image-gc-high-threshold-percent', '100');
+    const { exitCode, stdout } = await lading('gc', '--dry-run', ...neverFull);
     expect(exitCode).toBe(0);
     const line = (name: string) =>
       `${name} +[\\d.]+kB +never +kept +The disk is used to \\d+%, and imageGCHighThresholdPercent is 100\\.\n`;
@@ -86,7 +87,7 @@ describe.skipIf(!support.ok)(`the collection of images by lading gc${skipReason}
     store.imageUses.note([used!.imageId]);
     store.database.run('UPDATE images SET created_ms = ?', Date.now() - 3 * hour);
     store.close();
-    const { stdout } = await lading('gc', '--kubelet-image-maximum-gc-age', '150m', '-o', 'json');
+    const { stdout } = await lading('gc', ...neverFull, '--kubelet-image-maximum-gc-age', '150m', '-o', 'json');
     const { imageCollection, layers } = JSON.parse(stdout);
     expect(imageCollection.images).toMatchObject([
       { names: [names()[1]], outcome: 'removed', reason: { fact: 'too-old' } },
