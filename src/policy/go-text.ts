@@ -24,6 +24,14 @@ export function goQuote(text: string): string {
   return `"${escaped}"`;
 }
 
+const space = '[\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+';
+const outerSpace = new RegExp(`^${space}|${space}$`, 'g');
+
+/** Without leading and trailing space, as `strings.TrimSpace` of Go understands it: not a byte order mark, but U+0085. */
+export function goTrim(text: string): string {
+  return text.replace(outerSpace, '');
+}
+
 /** `ms`, truncated to whole milliseconds, as a duration of Go prints itself: `0s`, `250ms`, `1.5s`, `1m0.75s`. */
 export function goDuration(ms: number): string {
   const whole = Math.trunc(ms);

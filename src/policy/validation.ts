@@ -1,5 +1,5 @@
 import { isPullPolicy, pullPolicies } from './default-policy.ts';
-import { goQuote } from './go-text.ts';
+import { goQuote, goTrim } from './go-text.ts';
 
 /** What is wrong with one field, in the words of the Kubernetes API. */
 export interface FieldError {
@@ -23,7 +23,7 @@ export function validatePullPolicy(policy: string, field = 'imagePullPolicy'): F
 /** Checks the image text of a container in a pod; its syntax is nothing that the API looks at. @see pull-policy.md 2.2 */
 export function validateContainerImage(image: string): FieldError[] {
   if (image === '') return [{ type: 'Required', field: 'image', text: 'Required value' }];
-  if (image.trim() === image) return [];
+  if (goTrim(image) === image) return [];
   const text = `Invalid value: ${goQuote(image)}: must not have leading or trailing whitespace`;
   return [{ type: 'Invalid', field: 'image', text }];
 }

@@ -1,5 +1,5 @@
 import { LadingError } from '../lib/errors.ts';
-import { goQuote } from './go-text.ts';
+import { goQuote, goTrim } from './go-text.ts';
 import { tryRecordKey } from './image-name.ts';
 
 /** The kubelet's `imagePullCredentialsVerificationPolicy`, its default first. */
@@ -54,7 +54,7 @@ function unlessListed(allowlist: readonly string[]): VerificationPolicy {
 
 /** Why the kubelet refuses an entry of `preloadedImagesVerificationAllowlist`; undefined when it does not. */
 export function allowlistPatternError(pattern: string): string | undefined {
-  if (pattern !== pattern.trim()) return `leading/trailing spaces are not allowed: ${pattern}`;
+  if (pattern !== goTrim(pattern)) return `leading/trailing spaces are not allowed: ${pattern}`;
   const isPrefix = pattern.endsWith('/*');
   const literal = isPrefix ? pattern.slice(0, -1) : pattern;
   if (literal === '') return `the supplied pattern is too short: ${pattern}`;

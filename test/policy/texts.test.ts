@@ -167,3 +167,10 @@ describe('crash loops', () => {
     expect(crashLoopDelays({ maxContainerRestartPeriodMs: 1000 })).toEqual({ initialMs: 1000, maxMs: 1000 });
   });
 });
+
+test('space at the ends of an image is what Go takes for space', () => {
+  for (const image of [' app', 'app\u0085', '\u00a0app']) {
+    expect(validateContainerImage(image), image).toMatchObject([{ type: 'Invalid', field: 'image' }]);
+  }
+  expect(validateContainerImage('\ufeffapp')).toEqual([]);
+});

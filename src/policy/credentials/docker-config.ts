@@ -1,3 +1,4 @@
+import { goTrim } from '../go-text.ts';
 import { goBase64 } from './go-base64.ts';
 import { goTypeName, parseGoJson } from './go-json.ts';
 
@@ -55,7 +56,7 @@ export function decodeEntry(value: unknown): DockerConfigEntry {
  * @throws DecodingError
  */
 export function decodeAuth(field: string): { username: string; password: string } {
-  const decoded = goBase64(field, field.trim().endsWith('=') ? 'padded' : 'unpadded');
+  const decoded = goBase64(field, goTrim(field).endsWith('=') ? 'padded' : 'unpadded');
   if (typeof decoded === 'number') throw new DecodingError(`illegal base64 data at input byte ${decoded}`);
   const pair = decoded.toString('utf8');
   const colon = pair.indexOf(':');
