@@ -236,6 +236,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
     if (!container) return;
     await this.stopContainer(containerId, 0);
     await container.ended;
+    await this.#deps.runtime.cleanUp(container.id, container.directory);
     await removeRootfs(container.directory);
     container.release();
     this.#containers.delete(containerId);
@@ -288,7 +289,10 @@ export class EngineRuntimeService implements cri.RuntimeService {
     container.finishedAt = nowNanoseconds();
     container.exitCode = end.exitCode;
     container.reason = end.reason;
-    await this.#deps.runtime.cleanUp(container.id, container.directory);
+    // What stays is tried again when the container is removed.
+    await this.#deps.runtime.cleanUp(container.id, container.directory).catch((error: unknown) => {
+      log('cannot clean up container %s: %s', container.id, errorMessage(error));
+    });
     container.state = 'CONTAINER_EXITED';
     this.#emit(container.id, 'CONTAINER_STOPPED_EVENT');
   }

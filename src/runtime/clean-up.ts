@@ -1,12 +1,9 @@
-import { execFile } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { LadingError } from '../lib/errors.ts';
 import { removeCgroup } from './cgroup.ts';
 import { killAndWait, readRecord, removeRecord } from './process-record.ts';
-
-const run = promisify(execFile);
+import { runApart } from './run-apart.ts';
 
 /** SIGKILL ends a process within milliseconds unless the kernel is stuck in its file system. */
 const killTimeoutMs = 10_000;
@@ -50,7 +47,7 @@ async function kill(id: string, processes: Parameters<typeof killAndWait>[0]): P
 
 async function deleteState(id: string, { path, root }: { path: string; root: string }): Promise<void> {
   try {
-    await run(path, ['--root', root, 'delete', '--force', id], { timeout: killTimeoutMs * 2 });
+    await runApart(path, ['--root', root, 'delete', '--force', id], { timeoutMs: killTimeoutMs * 2 });
   } catch (error) {
     if (!existsSync(join(root, id))) return;
     throw new LadingError('ERR_LADING_RUNTIME_CLEANUP', `${path} cannot delete container ${id}`, {

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { LadingError } from '../lib/errors.ts';
 import { type ProcessIdentity, processWithPid } from '../lib/process-identity.ts';
 import { checkCgroupPath, holdCgroup, oomKills } from './cgroup.ts';
@@ -12,11 +10,13 @@ import type { ContainerExit, ContainerRuntime, RunningContainer, RuntimeContaine
 import { checkUserExists, type HostFacts, singleUserLimitation } from './host-facts.ts';
 import { allowedOomScore, type OomScoreLimits } from './oom-score.ts';
 import { isRunning, writeRecord } from './process-record.ts';
+import { runApart } from './run-apart.ts';
 import { buildSpec, type SpecFeatures } from './spec.ts';
 import { startFailure, startOrCleanUp } from './start-failure.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
-const run = promisify(execFile);
+/** The kernel answers at once. */
+const killTimeoutMs = 10_000;
 const pollMs = 5;
 
 export interface OciFeatures extends SpecFeatures {
@@ -108,7 +108,8 @@ export class OciRuntime implements ContainerRuntime {
   async #kill(id: string, init: ProcessIdentity | undefined, signal: NodeJS.Signals): Promise<void> {
     const { path, stateDir } = this.#options;
     try {
-      await run(path, ['--root', stateDir, 'kill', id, String(constants.signals[signal])]);
+      const args = ['--root', stateDir, 'kill', id, String(constants.signals[signal])];
+      await runApart(path, args, { timeoutMs: killTimeoutMs });
     } catch (error) {
       if (!init || !isRunning(init)) return;
       throw new LadingError('ERR_LADING_RUNTIME_KILL', `${this.name} could not send ${signal} to container ${id}`, {
