@@ -38,9 +38,10 @@ export async function* withParts(opened: OpenedBlob, parts: PartsOptions): Async
   const stream = opened.bytes[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const askedAt = performance.now();
+      // A slow reader is not the connection's fault, nor is a thread that has other work.
+      const idleBefore = performance.eventLoopUtilization().idle;
       const { done, value } = await stream.next();
-      waitedMs += performance.now() - askedAt; // a slow reader is not the connection's fault
+      waitedMs += performance.eventLoopUtilization().idle - idleBefore;
       if (done) break;
       const until = window?.begin ?? size;
       if (window && position + value.byteLength >= until) {

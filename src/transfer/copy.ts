@@ -1,6 +1,7 @@
 import { LadingError } from '../lib/errors.ts';
 import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
+import { chunkPassed } from '../lib/young-objects.ts';
 import {
   type Descriptor,
   type Digest,
@@ -181,6 +182,7 @@ class ImageCopy {
       this.#signal.throwIfAborted();
       bytes += chunk.byteLength;
       yield chunk;
+      chunkPassed(chunk.byteLength);
       this.#emit({ layer, size, state: 'copying', bytes });
     }
   }

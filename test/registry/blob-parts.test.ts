@@ -88,6 +88,24 @@ describe('a large blob from a slow server', () => {
   });
 });
 
+test('a thread that is busy with other work does not make a host slow', async () => {
+  const server = await newServer((request, response) => {
+    const [first, last] = rangeOf(request);
+    if (last !== undefined) return sendRange(response, first, last);
+    return response.writeHead(200, { 'accept-ranges': 'bytes', 'content-length': blob.length }).end(blob);
+  });
+  const busy = setInterval(() => {
+    const until = performance.now() + 20;
+    while (performance.now() < until);
+  }, 1);
+  try {
+    expect((await fetchFrom(server)).equals(blob)).toBe(true);
+  } finally {
+    clearInterval(busy);
+  }
+  expect(partsOf(server)).toEqual([]);
+});
+
 describe('a part that is not as it must be', () => {
   const wrong: readonly [string, PartAnswer][] = [
     ['the whole instead', (response) => response.writeHead(200).end(blob)],
