@@ -43,6 +43,8 @@ export class UnpackPool {
   readonly #busy = new Map<Worker, Queued>();
   readonly #queue: Queued[] = [];
   #closed = false;
+  /** From the start of the first thread until there is no more work. */
+  #endTrimming: (() => void) | undefined;
 
   /** @param options.limits what a layer may cost, where it is not the default */
   constructor(options: { workers?: number; limits?: Partial<UnpackLimits> | undefined } = {}) {
@@ -102,6 +104,7 @@ export class UnpackPool {
   /** Stops what is running and ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endTrimming?.();
     for (const queued of this.#queue.splice(0)) queued.reject(closedError());
     for (const { task } of this.#busy.values()) requestStop(task.control);
     const running = [...this.#busy.keys()].map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
@@ -147,6 +150,7 @@ export class UnpackPool {
       if (worker === undefined) return;
       const queued = this.#queue.shift()!;
       this.#busy.set(worker, queued);
+      this.#endTrimming ??= giveFreedMemoryBack();
       worker.ref();
       worker.postMessage(queued.task);
     }
@@ -154,7 +158,7 @@ export class UnpackPool {
 
   #start(): Worker | undefined {
     if (this.#busy.size + this.#idle.length >= this.#size) return undefined;
-    giveFreedMemoryBack();
+    this.#endTrimming ??= giveFreedMemoryBack();
     const worker = new Worker(siblingModule(import.meta.url, './worker'), {
       name: 'lading-unpack',
       resourceLimits: { maxYoungGenerationSizeMb },
@@ -175,7 +179,7 @@ export class UnpackPool {
       queued.options.onProgress?.(report.bytes);
       return;
     }
-    this.#busy.delete(worker);
+    this.#ended(worker);
     if (this.#closed) void worker.terminate();
     else {
       this.#idle.push(worker);
@@ -187,12 +191,19 @@ export class UnpackPool {
     if (!this.#closed) this.#dispatch();
   }
 
+  #ended(worker: Worker): void {
+    this.#busy.delete(worker);
+    if (this.#busy.size > 0) return;
+    this.#endTrimming?.();
+    this.#endTrimming = undefined;
+  }
+
   /** A thread that ends by itself has crashed; its task fails, the others go on in new threads. */
   #onExit(worker: Worker, crash: unknown): void {
     const index = this.#idle.indexOf(worker);
     if (index !== -1) this.#idle.splice(index, 1);
     const queued = this.#busy.get(worker);
-    this.#busy.delete(worker);
+    this.#ended(worker);
     if (queued) {
       log('a worker ended during %s: %s', queued.task.kind, crash);
       const why = crash instanceof Error ? `: ${crash.message}` : '';
