@@ -116,12 +116,20 @@ function createCli(program: Command, context: ProgramContext): Cli & { loadConfi
       return this.configuration.settings;
     },
     report(error) {
-      const [name] = program.args;
-      const known = program.commands.some((command) => command.name() === name);
-      const command = known ? `lading ${name}` : 'lading';
-      return reportError(error, { stderr, verbose: options().verbose === true, command });
+      return reportError(error, { stderr, verbose: options().verbose === true, command: typedCommand(program) });
     },
   };
+}
+
+/** What was typed up to the command: `lading registry serve`. */
+function typedCommand(program: Command): string {
+  const path = [program];
+  for (const word of program.args) {
+    const next = path.at(-1)!.commands.find((command) => command.name() === word);
+    if (!next) break;
+    path.push(next);
+  }
+  return path.map((command) => command.name()).join(' ');
 }
 
 function flagValue(program: Command, name: KeyName): string | undefined {

@@ -52,6 +52,7 @@ describe('wrong usage ends with exit code 2 and a hint', () => {
     ],
     [['history', 'Nginx'], 'repository name (library/Nginx) must be lowercase', 'did you mean "nginx"?'],
     [['registry', 'serve', '--addr', 'here'], 'cannot listen on "here"', 'An address is HOST:PORT'],
+    [['registry', 'serve', '--sail'], "unknown option '--sail'", '`lading registry serve --help` shows how to use it.'],
     [['registry', 'serf'], "unknown command 'serf'", 'did you mean serve?'],
   ])('lading %j', async (args, message, hint) => {
     const { exitCode, stdout, stderr } = await runLading(['--root', root, ...args]);
