@@ -29,9 +29,11 @@ export interface PullResult {
 const layersAtOnce = 3;
 /**
  * A layer with more of an image's bytes is split over two threads: one of 310 MB unpacked in 20,000 files took 1.6 s so
- * instead of 2.1 s. Below it the other layers keep the second thread busy, and handing bytes over would be extra work.
+ * instead of 2.1 s, an image of 120,000 small files with 47 % of its bytes in one of three layers 2.6 s instead of 3.0 s.
+ * Below it the other layers keep the second thread busy, and handing bytes over would be extra work; of large files, which
+ * cost little beside their decompression, it makes no difference.
  */
-const dominatingShare = 0.6;
+const dominatingShare = 0.45;
 /** A pull that takes longer has lost its way; containerd gives as long. */
 const leaseExpiresMs = 24 * 60 * 60 * 1000;
 
