@@ -28,6 +28,9 @@ export interface DockerRegistryOptions {
   };
 }
 
+/** Of what it says, for the error when it does not come up. */
+const maxKeptLines = 50;
+
 /** What the registry's own access log says about one request. */
 export interface LoggedRequest {
   readonly method: string;
@@ -93,6 +96,8 @@ export class DockerRegistry {
       const lines: string[] = [];
       createInterface({ input: child.stderr }).on('line', (line) => {
         lines.push(line);
+        // Later on it says much about each request, and nobody asks for that.
+        if (lines.length > maxKeptLines) lines.shift();
         const port = /listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
         if (port === undefined) return;
         this.#port = Number(port);

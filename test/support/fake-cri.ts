@@ -275,6 +275,7 @@ export class FakeCri implements cri.ImageService, cri.RuntimeService {
       wake();
     };
     this.#subscribers.add(subscriber);
+    signal?.addEventListener('abort', () => wake(), { once: true });
     try {
       while (!signal?.aborted) {
         const event = queue.shift();
@@ -282,7 +283,6 @@ export class FakeCri implements cri.ImageService, cri.RuntimeService {
         else
           await new Promise<void>((resolve) => {
             wake = resolve;
-            signal?.addEventListener('abort', () => resolve(), { once: true });
           });
       }
     } finally {
