@@ -44,12 +44,7 @@ describe.skipIf(dockerRegistryMissing)(
         const { proxy, root, name } = await newNode();
         await expectKill(at, ['pull', name, '--root', root]);
         await expectSound(root);
-        const before = await bytesThere(root);
-        proxy.take();
-        await expectDone(['pull', name, '--root', root]);
-        expectOnlyTheRest(proxy, before);
-        await expectSound(root);
-        expect(await listedImages(root)).toHaveLength(1);
+        await expectCompleted({ proxy, root, name });
       },
     );
 
@@ -92,12 +87,7 @@ describe.skipIf(dockerRegistryMissing)(
         await expectSound(root);
         expectOnlyTheRest(proxy, there);
       }
-      const before = await bytesThere(root);
-      proxy.take();
-      await expectDone(['pull', name, '--root', root]);
-      expectOnlyTheRest(proxy, before);
-      await expectSound(root);
-      expect(await listedImages(root)).toHaveLength(1);
+      await expectCompleted({ proxy, root, name });
     });
 
     test.each([
@@ -145,6 +135,16 @@ async function expectKill(at: string, args: string[]): Promise<void> {
 async function expectDone(args: string[]): Promise<void> {
   const { exitCode, stderr } = await runLading(args);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+}
+
+/** The next pull fetches only what is not there, and then all of it is. */
+async function expectCompleted({ proxy, root, name }: { proxy: RecordingProxy; root: string; name: string }) {
+  const before = await bytesThere(root);
+  proxy.take();
+  await expectDone(['pull', name, '--root', root]);
+  expectOnlyTheRest(proxy, before);
+  await expectSound(root);
+  expect(await listedImages(root)).toHaveLength(1);
 }
 
 async function expectSound(root: string): Promise<void> {

@@ -34,7 +34,9 @@ export interface ConfigurationInput {
 export const configFileVariable = 'LADING_CONFIG';
 
 interface Given {
+  /** Of a flag or a variable its text, of a file what YAML makes of it. */
   readonly input: unknown;
+  readonly isText: boolean;
   readonly origin: string;
 }
 
@@ -74,23 +76,22 @@ export async function loadConfiguration({ config, flags, env, uid }: Configurati
 
 function fromFlag(name: KeyName, flags: ConfigurationInput['flags']): Given | undefined {
   const text = flags[name];
-  return text ? { input: text, origin: `flag ${flagOf(name)}` } : undefined;
+  return text ? { input: text, isText: true, origin: `flag ${flagOf(name)}` } : undefined;
 }
 
 function fromEnvironment(name: KeyName, env: ConfigurationInput['env']): Given | undefined {
   const text = env[variableOf(name)];
-  return text ? { input: text, origin: `environment ${variableOf(name)}` } : undefined;
+  return text ? { input: text, isText: true, origin: `environment ${variableOf(name)}` } : undefined;
 }
 
 function fromFile(name: KeyName, content: FileContent | undefined): Given | undefined {
   const given = content?.values.get(name);
-  return given && { input: given.value, origin: given.place };
+  return given && { input: given.value, isText: false, origin: given.place };
 }
 
-async function check(name: KeyName, { input, origin }: Given): Promise<{ value: unknown } | { problem: string }> {
+async function check(name: KeyName, { input, isText }: Given): Promise<{ value: unknown } | { problem: string }> {
   // The one that everybody uses; a library to say that it is a text would take longer than the rest of the start.
   if (name === 'root' && typeof input === 'string') return { value: input };
-  const isText = origin.startsWith('flag ') || origin.startsWith('environment ');
   const { checkValue } = await import('./values.ts');
   return checkValue(name, isText ? await fromText(name, input as string) : input);
 }

@@ -26,9 +26,9 @@ export async function kubeletSettings({ settings, origins }: Configuration): Pro
   const fields = file === undefined ? {} : await readFields(resolve(file));
   const given = new Map<KeyName, { value: unknown; origin: string }>();
   for (const name of keyNames.filter((known) => known.startsWith('kubelet.'))) {
-    const path = name.split('.').slice(1);
-    if (settings[name] !== undefined) given.set(name, { value: settings[name], origin: origins[name] });
-    else if (valueAt(fields, path) !== undefined) given.set(name, { value: valueAt(fields, path), origin: file! });
+    const own = settings[name];
+    const value = own ?? valueAt(fields, name.split('.').slice(1));
+    if (value !== undefined) given.set(name, { value, origin: own === undefined ? file! : origins[name] });
   }
   const source = file === undefined ? 'the configuration' : `the configuration with ${file}`;
   return { config: kubeletConfigOf(nested(given), { source }), given };
