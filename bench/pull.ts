@@ -10,6 +10,7 @@ import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
 import { type Measurement, measure } from './pull/measure.ts';
 import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
 import { measureRunning, type RunningMeasurement } from './pull/running.ts';
+import { buildLading } from './shared/lading.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
 
@@ -41,6 +42,7 @@ export async function run(args: readonly string[]): Promise<void> {
   // 600 MB of files for each kind: what common images have. With 150 MB the start of a program is a third of the time.
   const scale = Number(values.scale ?? (values.quick ? 0.15 : 4));
   installPeers();
+  buildLading();
   const registry = await startDockerRegistry();
   try {
     const chosen = <T extends { name: string }>(all: readonly T[], names: readonly string[] | undefined) =>

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { type Cost, clients, pushAndPull, shapes } from './registry/copies.ts';
 import { loads, pullLarge, pushLarge } from './registry/loads.ts';
 import { dockerServer, ladingServer, type Server } from './registry/servers.ts';
+import { buildLading } from './shared/lading.ts';
 
 export const summary = 'the embedded registry beside docker-registry, `lading copy` beside `skopeo copy`';
 
@@ -35,6 +36,7 @@ export async function run(args: readonly string[]): Promise<void> {
       throw new Error(`${program} is missing for this benchmark. As root: apt-get install ${program}`);
     }
   }
+  buildLading();
   for (const place of places.filter(({ name }) => chosen.includes(name))) {
     await inFolder(place.folder, (folder) => compareServers(folder, { place: place.name, runs, scale }));
     await inFolder(place.folder, (folder) => compareClients(folder, { place: place.name, runs, scale }));

@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { compileCache, ladingCommand } from '../shared/lading.ts';
 import type { Command } from './measure.ts';
 
 /** A node that knows nothing yet, in a folder of its own. */
@@ -19,18 +18,13 @@ export interface Peer {
   prepare(folder: string, reference: string): Promise<PreparedPeer>;
 }
 
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const sources = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const compileCache = fileURLToPath(new URL('../../node_modules/.cache/lading', import.meta.url));
-
-/** The built program where there is one, as it is installed; else the sources. */
 export const lading: Peer = {
   name: 'lading',
-  version: () => `${existsSync(main) ? 'built' : 'from its sources'}, Node ${process.versions.node}`,
+  version: () => `Node ${process.versions.node}`,
   async prepare(folder, reference) {
     return {
-      command: [process.execPath, existsSync(main) ? main : sources, 'pull', '--root', join(folder, 'root'), reference],
-      env: { NODE_COMPILE_CACHE: compileCache, LADING_ROOT: join(folder, 'root') },
+      command: [...ladingCommand, 'pull', '--root', join(folder, 'root'), reference],
+      env: { ...compileCache, LADING_ROOT: join(folder, 'root') },
       close: async () => {},
     };
   },

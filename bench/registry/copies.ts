@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { ladingCommand, ladingEnvironment } from './lading.ts';
+import { compileCache, ladingCommand } from '../shared/lading.ts';
 import { timed } from './loads.ts';
 import type { Server } from './servers.ts';
 
@@ -31,7 +31,7 @@ export const clients: readonly Client[] = [
     name: 'lading copy',
     copy: (from, to, folder) => {
       const [program, ...args] = [...ladingCommand, 'copy', '--root', folder, '--quiet', from, to];
-      return spawn(program!, args, { env: ladingEnvironment, stdio });
+      return spawn(program!, args, { env: { ...process.env, ...compileCache }, stdio });
     },
   },
   {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { ladingCommand, ladingEnvironment } from './lading.ts';
+import { compileCache, ladingCommand } from '../shared/lading.ts';
 
 /** A registry in a process of its own, on loopback. */
 export interface Server {
@@ -24,7 +24,10 @@ export const ladingServer: ServerKind = {
   name: 'lading',
   async start(folder) {
     const [program, ...args] = [...ladingCommand, 'registry', 'serve', '--root', folder, '--addr', '127.0.0.1:0'];
-    const child = spawn(program!, args, { stdio: ['ignore', 'pipe', 'inherit'], env: ladingEnvironment });
+    const child = spawn(program!, args, {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...compileCache },
+    });
     return server('lading', child, { output: child.stdout!, pattern: /^Registry at http:\/\/127\.0\.0\.1:(\d+)/ });
   },
 };

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { debugLog } from '../lib/debug.ts';
-import { siblingModule } from '../lib/sibling-module.ts';
+import { programModule } from '../lib/program-module.ts';
 import { Refusal } from './errors.ts';
 
 const debug = debugLog('distribution');
@@ -50,7 +50,7 @@ export class Passwords {
   }
 
   #start(): Worker {
-    const worker = new Worker(siblingModule(import.meta.url, './password-worker'));
+    const worker = new Worker(programModule('distribution/password-worker'));
     worker.unref();
     worker.on('message', ({ id, matches }: Verdict) => this.#settle(id, matches));
     // Nobody gets in while nobody can be checked; the next one starts another thread.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { LadingError } from './errors.ts';
 import { mount, mountFlags, umount2, unmountFlags } from './libc.ts';
 import { isNotOffered, openFileSystem, setMountReadOnly } from './libc-mount.ts';
-import { siblingModule } from './sibling-module.ts';
+import { programModule } from './program-module.ts';
 
 /**
  * Stacks layer directories with the kernel's overlayfs. Layers must not change while any overlay uses them, and their
@@ -167,11 +167,11 @@ function mountFromLinkFolder(stack: Stack): void {
     };
     const lowers = stack.lowers.map((lower, index) => link(lower, index.toString(36)));
     const text = optionText(stack, lowers, (path) => link(path, path === stack.upper ? 'upper' : 'work'));
-    const child = spawnSync(
-      process.execPath,
-      [siblingModule(import.meta.url, './overlay-mount-child').pathname, stack.target, text],
-      { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' },
-    );
+    const child = spawnSync(process.execPath, [programModule('lib/overlay-mount-child').pathname, stack.target, text], {
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+    });
     if (child.error) throw child.error;
     if (child.status !== 0) throw new Error(child.stderr.trim() || `the mounting process ended with ${child.status}`);
   } finally {

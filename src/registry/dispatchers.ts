@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { type ConnectionSettings, createConnector, type TlsOptions, tlsSettings } from './connector.ts';
 import type { Timeouts } from './transport.ts';
-import { Agent, loadProxyAgent, Pool } from './undici.ts';
+import { Agent, Pool, ProxyAgent } from './undici.ts';
 
 export interface DispatchersOptions {
   readonly timeouts: Timeouts;
@@ -53,7 +53,6 @@ export class Dispatchers {
   #through(proxy: URL, settings: ConnectionSettings): Dispatcher {
     const { timeouts, tls } = this.#options;
     const { connectMs, handshakeMs } = timeouts;
-    const ProxyAgent = loadProxyAgent();
     return new ProxyAgent({
       ...pooling,
       uri: proxy.href,

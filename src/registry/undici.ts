@@ -1,20 +1,19 @@
-import { createRequire } from 'node:module';
 import type * as undici from 'undici';
+import methods from 'undici/lib/api/index.js';
+import connect from 'undici/lib/core/connect.js';
+import agent from 'undici/lib/dispatcher/agent.js';
+import dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+import pool from 'undici/lib/dispatcher/pool.js';
+import proxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
 
 /**
  * What Lading uses of undici. All of undici, with fetch, caches and WebSockets, takes twice as long to load: 70 ms of the
  * processor against 30 ms.
  */
-const load = createRequire(import.meta.url);
-
-export const Agent: typeof undici.Agent = load('undici/lib/dispatcher/agent.js');
-export const Pool: typeof undici.Pool = load('undici/lib/dispatcher/pool.js');
-export const buildConnector: typeof undici.buildConnector = load('undici/lib/core/connect.js');
-
-/** Where a proxy is used. */
-export function loadProxyAgent(): typeof undici.ProxyAgent {
-  return load('undici/lib/dispatcher/proxy-agent.js');
-}
+export const Agent = agent as typeof undici.Agent;
+export const Pool = pool as typeof undici.Pool;
+export const ProxyAgent = proxyAgent as typeof undici.ProxyAgent;
+export const buildConnector = connect as typeof undici.buildConnector;
 
 // As undici itself does it, for every dispatcher.
-Object.assign(load('undici/lib/dispatcher/dispatcher.js').prototype, load('undici/lib/api/index.js'));
+Object.assign((dispatcher as typeof undici.Dispatcher).prototype, methods);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { LadingError } from '../lib/errors.ts';
 import { setChildSubreaper } from '../lib/libc-process.ts';
-import { siblingModule } from '../lib/sibling-module.ts';
+import { programModule } from '../lib/program-module.ts';
 import { IdMap } from './host-facts.ts';
 import { findProgram } from './installed-programs.ts';
 import { userNamespaceMarker } from './user-namespace-marker.ts';
@@ -125,7 +125,7 @@ export async function reexecInUserNamespace(argv: readonly string[]): Promise<nu
   return code ?? 128 + constants.signals[signal!];
 }
 
-const preload = siblingModule(import.meta.url, './user-namespace-preload').href;
+const preload = programModule('runtime/user-namespace-preload').href;
 
 function spawnSingleUser(program: readonly string[]): ChildProcess {
   const args = [...singleUser, ...program];

@@ -4,7 +4,7 @@ import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
 import { giveFreedMemoryBack } from '../lib/lean-malloc.ts';
-import { siblingModule } from '../lib/sibling-module.ts';
+import { programModule } from '../lib/program-module.ts';
 import { newRing } from './chunk-ring.ts';
 import { fromPlainError } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';
@@ -159,7 +159,7 @@ export class UnpackPool {
   #start(): Worker | undefined {
     if (this.#busy.size + this.#idle.length >= this.#size) return undefined;
     this.#endTrimming ??= giveFreedMemoryBack();
-    const worker = new Worker(siblingModule(import.meta.url, './worker'), {
+    const worker = new Worker(programModule('unpack/worker'), {
       name: 'lading-unpack',
       resourceLimits: { maxYoungGenerationSizeMb },
     });

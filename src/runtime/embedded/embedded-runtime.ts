@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { mkfifo } from '../../lib/libc.ts';
 import { type ProcessIdentity, processWithPid } from '../../lib/process-identity.ts';
-import { siblingModule } from '../../lib/sibling-module.ts';
+import { programModule } from '../../lib/program-module.ts';
 import { capabilityNumber, grantedCapabilities } from '../capabilities.ts';
 import { bundleFiles, cleanUpContainer } from '../clean-up.ts';
 import type { ContainerExit, ContainerRuntime, RunningContainer, RuntimeContainer } from '../container.ts';
@@ -95,7 +95,7 @@ export class EmbeddedRuntime implements ContainerRuntime {
       ...(host.cgroupNamespaces ? ['--cgroup'] : []),
       ...(asOnlyUser ? ['--user', `--map-user=${user.uid}`, `--map-group=${user.gid}`, '--keep-caps'] : []),
       ...['--', 'sh', '-c', waitingShell, 'sh'],
-      ...[process.execPath, fileURLToPath(siblingModule(import.meta.url, './init')), planFile],
+      ...[process.execPath, fileURLToPath(programModule('runtime/embedded/init')), planFile],
     ];
   }
 }

@@ -1,0 +1,15 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+
+/** The program as npm installs it, newly built. */
+export function buildLading(): void {
+  const { status } = spawnSync(process.execPath, [path('scripts/build.ts')], { stdio: 'inherit' });
+  if (status !== 0) throw new Error(`the build ended with ${status}`);
+}
+
+export const ladingCommand: readonly string[] = [process.execPath, path('dist/cli/main.js')];
+
+/** Modules are compiled once, as with the installed command. */
+export const compileCache = { NODE_COMPILE_CACHE: path('node_modules/.cache/lading') };
