@@ -58,7 +58,7 @@ export async function unpackInto(
         overlay,
         inTwoThreads: dominates,
       },
-      { signal: options.signal, onProgress },
+      { signal: options.signal, onProgress, size: descriptor.size },
     );
     return { writer, facts };
   } catch (error) {

@@ -59,6 +59,13 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
     expect(facts).toMatchObject({ version: 1, entries: 20, contentBytes: 30, marks: 'trusted', warnings: [] });
   });
 
+  test('begins with the largest of the layers that come together', async () => {
+    const ended: number[] = [];
+    const sizes = [20, 300, 1, 4000];
+    await Promise.all(sizes.map((size) => pool.unpack(job(tar(...some)), { size }).then(() => ended.push(size))));
+    expect(ended).toEqual([4000, 300, 20, 1]);
+  });
+
   test('errors keep their class on the way from the thread, and the thread goes on', async () => {
     const failed = pool.unpack(job(tar({ name: '../x' })));
     await expect(failed).rejects.toBeInstanceOf(LayerError);
