@@ -22,14 +22,7 @@ import { AttributeSetter, capabilityXattr, checkOwner, clampTime, clearXattrs } 
 import { DirectoryHandles } from './directory-handles.ts';
 import { classifyName, cleanLinkTarget, maxPathBytes } from './entry-name.ts';
 import { entryError, hostError } from './errors.ts';
-import {
-  DirectoryNode,
-  directoriesDeepestFirst,
-  type Inode,
-  type LeafNode,
-  type Node,
-  type SkippedNode,
-} from './layer-tree.ts';
+import { DirectoryNode, directoriesDeepestFirst, Inode, type NamedNode, type SkippedNode } from './layer-tree.ts';
 import type { LayerBudget } from './limits.ts';
 import { findDirectory, resolveDirectory } from './path-resolver.ts';
 import { typeFlags } from './tar-header.ts';
@@ -66,6 +59,10 @@ export class Applier implements EntryHandler {
   readonly warnings = new Map<string, string>();
   /** Devices that the host did not allow. */
   readonly skipped: SkippedNode[] = [];
+  /** Those with several names, or that had. */
+  readonly linked = new Set<Inode>();
+  /** Those with `security.capability`. */
+  readonly #capable = new Set<Inode>();
   readonly #budget: LayerBudget;
   #file: OpenFile | undefined;
   /** Of every new file here: no folder on the way has a setgid bit yet. Asked of the first one. */
@@ -114,8 +111,7 @@ export class Applier implements EntryHandler {
     if (file === undefined) return;
     const { fd, entry, parent, name } = file;
     if (entry.sparse) this.#check(truncateFd(fd, entry.size), 'ftruncate', entry);
-    const content = entry.sparse ? '' : file.crc.toString(16).padStart(8, '0');
-    const inode = newInode('file', entry, { size: entry.size, content });
+    const inode = new Inode('file', entry, { size: entry.size, content: entry.sparse ? '' : file.crc | 0 });
     const owner = this.#ownerOfNew!;
     if (owner.uid !== entry.uid || owner.gid !== entry.gid) {
       this.attributes.chownFd(fd, entry.name, entry.uid, entry.gid);
@@ -123,13 +119,13 @@ export class Applier implements EntryHandler {
     const xattrs = this.attributes.filterXattrs(entry.xattrs);
     if (xattrs) {
       this.attributes.setXattrsFd(fd, entry.name, xattrs);
-      inode.hasCapability = xattrs.has(capabilityXattr);
+      if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
     if (inode.mode !== this.#modeAtOpen(entry)) this.attributes.chmodFd(fd, entry.name, inode.mode);
-    this.attributes.setTimesFd(fd, entry.name, inode.mtime);
+    this.attributes.setTimesFd(fd, entry.name, inode);
     this.#file = undefined;
     closeFd(fd);
-    parent.children.set(name, { kind: 'leaf', parent, name, inode });
+    parent.add(name, inode);
   }
 
   /** Makes a directory that so far only whiteouts asked for, and those above it (P2). */
@@ -190,7 +186,7 @@ export class Applier implements EntryHandler {
       this.#clear(parent, name);
       const directory = new DirectoryNode(parent, name, false);
       directory.afterOther = node !== undefined;
-      parent.children.set(name, directory);
+      parent.add(name, directory);
       node = directory;
     }
     this.materialise(node);
@@ -211,48 +207,49 @@ export class Applier implements EntryHandler {
     if (target === '') throw entryError('bad-link', entry.name, 'a symlink without a target');
     const directory = this.#clear(parent, name);
     this.#check(symlinkAt(target, directory, name), 'symlink', entry);
-    const inode = newInode('symlink', { ...entry, mode: 0o777 }, { size: 0, content: target });
+    const inode = new Inode('symlink', { ...entry, mode: 0o777 }, { size: 0, content: target });
     this.#setAttributesAt(entry, parent, name, inode);
-    parent.children.set(name, { kind: 'leaf', parent, name, inode });
+    parent.add(name, inode);
   }
 
   /** E4, M5. */
   #makeHardlink(entry: TarEntry, parent: DirectoryNode, name: string): void {
     const target = this.#linkTarget(entry);
     const existing = parent.children.get(name);
-    if (existing === target || (existing?.kind === 'directory' && isInside(target, existing))) {
+    const isItself = target.parent === parent && target.name === name;
+    if (isItself || (existing?.kind === 'directory' && isInside(target, existing))) {
       throw entryError('bad-link', entry.name, 'a hardlink that replaces its own target');
     }
     const directory = this.#clear(parent, name);
-    if (target.kind === 'skipped') {
+    const { node: inode } = target;
+    if (inode.kind === 'skipped') {
       this.#skip(parent, name);
       return;
     }
     const from = this.handles.get(target.parent);
     this.#check(linkAt(from, target.name, directory, name), 'link', entry);
-    const { inode } = target;
-    const capability = inode.hasCapability
+    this.linked.add(inode);
+    const capability = this.#capable.has(inode)
       ? lgetxattr(Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1'), capabilityXattr)
       : undefined;
     if (inode.type !== 'symlink') inode.mode = entry.mode & 0o7777;
     inode.uid = entry.uid;
     inode.gid = entry.gid;
-    inode.mtime = clampTime(entry.mtime);
+    Object.assign(inode, clampTime(entry.mtime));
     const kept = capability && !entry.xattrs?.has(capabilityXattr) ? [[capabilityXattr, capability] as const] : [];
     this.#setAttributesAt({ ...entry, xattrs: new Map([...kept, ...(entry.xattrs ?? [])]) }, parent, name, inode);
-    parent.children.set(name, { kind: 'leaf', parent, name, inode });
+    parent.add(name, inode);
   }
 
-  #linkTarget(entry: TarEntry): LeafNode | SkippedNode {
+  #linkTarget(entry: TarEntry): NamedNode<Inode | SkippedNode> {
     const components = cleanLinkTarget(entry.name, entry.linkName);
-    const last = components?.[components.length - 1];
-    const node =
-      components === undefined || last === undefined
-        ? undefined
-        : findDirectory(this.root, components.slice(0, -1), entry.name)?.children.get(last);
-    if (node === undefined) throw entryError('bad-link', entry.name, 'the target of the hardlink is not in this layer');
+    const name = components?.at(-1);
+    const parent = components && findDirectory(this.root, components.slice(0, -1), entry.name);
+    const node = name === undefined ? undefined : parent?.children.get(name);
+    if (parent === undefined || name === undefined || node === undefined)
+      throw entryError('bad-link', entry.name, 'the target of the hardlink is not in this layer');
     if (node.kind === 'directory') throw entryError('bad-link', entry.name, 'a hardlink to a directory');
-    return node;
+    return { parent, name, node };
   }
 
   /** Devices and fifos (E5, E7). */
@@ -278,15 +275,15 @@ export class Applier implements EntryHandler {
       this.#skip(parent, name);
       return;
     }
-    const inode = newInode(type, entry, { size: 0, content: isDevice ? `${major}:${minor}` : '' });
+    const inode = new Inode(type, entry, { size: 0, content: isDevice ? `${major}:${minor}` : '' });
     this.#setAttributesAt(entry, parent, name, inode);
-    parent.children.set(name, { kind: 'leaf', parent, name, inode });
+    parent.add(name, inode);
   }
 
   /** A device that cannot be made here still replaces what the layers below have. */
   #skip(parent: DirectoryNode, name: string): void {
     const node: SkippedNode = { kind: 'skipped', parent, name };
-    parent.children.set(name, node);
+    parent.add(name, node);
     this.skipped.push(node);
     hide(parent, name);
     this.#warn('devices', 'device nodes were left out: this host does not allow them (user namespace)');
@@ -298,28 +295,27 @@ export class Applier implements EntryHandler {
     const xattrs = this.attributes.filterXattrs(entry.xattrs);
     if (xattrs) {
       this.attributes.setXattrsAt(directory, name, entry.name, xattrs);
-      inode.hasCapability ||= xattrs.has(capabilityXattr);
+      if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
     if (inode.type !== 'symlink') this.attributes.chmodAt(directory, name, entry.name, inode.mode);
-    this.attributes.setTimesAt(directory, name, entry.name, inode.mtime);
+    this.attributes.setTimesAt(directory, name, entry.name, inode);
   }
 
   /** Makes sure that the parent is there and the name is free (P1), and returns the parent's descriptor. */
   #clear(parent: DirectoryNode, name: string): number {
     const existing = parent.children.get(name);
-    if (existing !== undefined) this.#remove(existing);
+    if (existing !== undefined) this.#remove({ parent, name, node: existing });
     this.materialise(parent);
     this.#budget.addInode();
     return this.handles.get(parent);
   }
 
-  #remove(node: Node): void {
-    const parent = node.parent!;
-    parent.children.delete(node.name);
-    if (node.kind === 'leaf') this.#unlink(node);
+  #remove({ parent, name, node }: NamedNode): void {
+    parent.children.delete(name);
+    if (node.kind === 'inode') this.#unlink(parent, name);
     if (node.kind !== 'directory') return;
     for (const directory of directoriesDeepestFirst(node)) {
-      for (const child of directory.children.values()) if (child.kind === 'leaf') this.#unlink(child);
+      for (const [child, { kind }] of directory.children) if (kind === 'inode') this.#unlink(directory, child);
       this.handles.forget(directory);
       if (!directory.onDisk) continue;
       const result = removeDirectoryAt(this.handles.get(directory.parent!), directory.name);
@@ -327,9 +323,9 @@ export class Applier implements EntryHandler {
     }
   }
 
-  #unlink(leaf: LeafNode): void {
-    const result = unlinkAt(this.handles.get(leaf.parent), leaf.name);
-    if (result < 0) throw hostError(leaf.name, systemError(-result, 'unlink'));
+  #unlink(parent: DirectoryNode, name: string): void {
+    const result = unlinkAt(this.handles.get(parent), name);
+    if (result < 0) throw hostError(name, systemError(-result, 'unlink'));
   }
 
   #mkdir(node: DirectoryNode): void {
@@ -358,22 +354,9 @@ function isSupported(type: number): boolean {
   return type >= typeFlags.file && type <= typeFlags.fifo;
 }
 
-function isInside(node: LeafNode | SkippedNode, directory: DirectoryNode): boolean {
-  for (let above: DirectoryNode | undefined = node.parent; above !== undefined; above = above.parent) {
+function isInside({ parent }: NamedNode, directory: DirectoryNode): boolean {
+  for (let above: DirectoryNode | undefined = parent; above !== undefined; above = above.parent) {
     if (above === directory) return true;
   }
   return false;
-}
-
-function newInode(type: Inode['type'], entry: TarEntry, own: { size: number; content: string }): Inode {
-  return {
-    type,
-    mode: entry.mode & 0o7777,
-    uid: entry.uid,
-    gid: entry.gid,
-    mtime: clampTime(entry.mtime),
-    size: own.size,
-    content: own.content,
-    hasCapability: false,
-  };
 }

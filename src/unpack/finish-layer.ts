@@ -6,6 +6,7 @@ import type { OverlaySupport } from '../lib/overlay.ts';
 import type { Applier } from './apply.ts';
 import { hostError } from './errors.ts';
 import { type DirectoryNode, directoriesDeepestFirst, type Inode, nodesParentsFirst, pathIn } from './layer-tree.ts';
+import type { Timestamp } from './pax.ts';
 
 /**
  * The end of a layer: whiteouts and opaque marks, which hold wherever they stood in the stream (W1 – W8), then the
@@ -26,7 +27,7 @@ export function finishLayer(applier: Applier, support: OverlaySupport, entriesFi
   if (onDisk) for (const { parent, name } of marks.whiteouts) makeWhiteout(applier, parent, name);
   const opaqueXattr = onDisk ? `${support.userxattr ? 'user' : 'trusted'}.overlay.opaque` : undefined;
   finishDirectories(applier, marks, opaqueXattr);
-  const contentBytes = writeRecord(applier.root, marks, opaqueXattr, entriesFile);
+  const contentBytes = writeRecord(applier, marks, opaqueXattr, entriesFile);
   return {
     marks: onDisk ? (support.userxattr ? 'user' : 'trusted') : 'none',
     implied: marks.implied.map((node) => node.path),
@@ -121,9 +122,9 @@ function finishDirectories(
 }
 
 /** @returns bytes of all files, each inode once */
-function writeRecord(root: DirectoryNode, marks: Marks, opaqueXattr: string | undefined, path: string): number {
+function writeRecord({ root, linked }: Applier, marks: Marks, opaqueXattr: string | undefined, path: string): number {
   const fd = openSync(path, 'wx', 0o600);
-  const linked = new Set<Inode>();
+  const counted = new Set<Inode>();
   let contentBytes = 0;
   let text = '';
   const flush = () => {
@@ -135,17 +136,18 @@ function writeRecord(root: DirectoryNode, marks: Marks, opaqueXattr: string | un
     if (text.length > 65_536) flush();
   };
   try {
-    for (const node of nodesParentsFirst(root)) {
+    for (const { parent, name, node } of nodesParentsFirst(root)) {
       if (node.kind === 'skipped') continue;
       if (node.kind === 'directory') {
         const own = node.attributes ?? unlisted;
         add(recordOf(node.path, 'dir', own, { size: 0, content: marks.opaques.has(node) ? (opaqueXattr ?? '') : '' }));
         continue;
       }
-      add(recordOf(pathIn(node.parent, node.name), node.inode.type, node.inode, node.inode));
-      if (linked.has(node.inode)) continue;
-      linked.add(node.inode);
-      contentBytes += node.inode.size;
+      const { type, size } = node;
+      add(recordOf(pathIn(parent, name), type, { ...node, mtime: node }, { size, content: contentText(node) }));
+      if (counted.has(node)) continue;
+      if (linked.has(node)) counted.add(node);
+      contentBytes += size;
     }
     if (opaqueXattr !== undefined) {
       for (const { parent, name } of marks.whiteouts) {
@@ -162,9 +164,13 @@ function writeRecord(root: DirectoryNode, marks: Marks, opaqueXattr: string | un
 function recordOf(
   path: string,
   type: EntryType,
-  { mode, uid, gid, mtime }: { mode: number; uid: number; gid: number; mtime: { sec: number; nsec: number } },
+  { mode, uid, gid, mtime }: { mode: number; uid: number; gid: number; mtime: Timestamp },
   { size, content }: { size: number; content: string },
 ): EntryRecord {
   const nanoseconds = mtime.sec === 0 ? `${mtime.nsec}` : `${mtime.sec}${String(mtime.nsec).padStart(9, '0')}`;
   return { path, type, mode, uid, gid, size, mtime: nanoseconds, content };
+}
+
+function contentText({ content }: Inode): string {
+  return typeof content === 'string' ? content : (content >>> 0).toString(16).padStart(8, '0');
 }

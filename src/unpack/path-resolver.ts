@@ -24,7 +24,7 @@ export function resolveDirectory(root: DirectoryNode, components: readonly strin
       throw entryError('name-too-long', entry, `its path leads to a component of ${name.length} bytes`);
     }
     const directory = new DirectoryNode(parent, name, false);
-    parent.children.set(name, directory);
+    parent.add(name, directory);
     return directory;
   });
   if (typeof found === 'string') {
@@ -80,11 +80,11 @@ function walk(
       current = made;
     } else if (child.kind === 'directory') {
       current = child;
-    } else if (child.kind === 'leaf' && child.inode.type === 'symlink') {
+    } else if (child.kind === 'inode' && child.type === 'symlink') {
       links += 1;
       if (links > maxLinks) throw entryError('unsafe-path', entry, 'its path leads through a loop of symlinks');
       rest ??= components.slice(index).reverse();
-      const target = child.inode.content;
+      const target = String(child.content);
       if (target.startsWith('/')) current = root;
       for (const part of target.split('/').reverse()) rest.push(part);
     } else {
