@@ -62,7 +62,7 @@ async function download(
   emit: BlobProgress,
 ): Promise<Download> {
   const { digest, size } = descriptor;
-  const { signal, credentials } = options;
+  const { signal, watch, credentials } = options;
   const algorithm = digestAlgorithm(digest);
   const growing = new GrowingFile();
   const ingest = await store.blobs.openIngest(ingestKey(digest), {
@@ -81,7 +81,7 @@ async function download(
     }
     onDownload?.(ingest.dataFile, growing);
     if (resumedAt < size) {
-      const call = { signal, offset: resumedAt, ...(credentials ? { credentials } : {}) };
+      const call = { signal, watch, offset: resumedAt, ...(credentials ? { credentials } : {}) };
       const { offset, body, ...fetched } = await registry.fetchBlob(reference, descriptor, call);
       reject = fetched.reject;
       if (offset !== resumedAt) {

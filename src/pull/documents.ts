@@ -78,8 +78,8 @@ export class ImageDocuments {
     if (received) return received;
     const maxBytes = kind === 'manifest' ? maxManifestBytes : maxConfigBytes;
     if (await this.#isStored(descriptor)) return this.#store.blobs.read(digest, { maxBytes });
-    const { signal, credentials } = this.#options;
-    const options = { signal, ...(credentials ? { credentials } : {}) };
+    const { signal, watch, credentials } = this.#options;
+    const options = { signal, watch, ...(credentials ? { credentials } : {}) };
     const bytes =
       kind === 'manifest'
         ? (await this.#registry.fetchManifest(this.#reference, digest, options)).bytes

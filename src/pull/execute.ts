@@ -8,6 +8,7 @@ import { ImageDocuments } from './documents.ts';
 import { ensureLayer } from './layer-task.ts';
 import { ingestKey, type LayerPlan, type PullPlan } from './plan.ts';
 import type { LayerProgress, PullProgress } from './progress.ts';
+import { PullWatch } from './pull-watch.ts';
 import { ensureFixUp } from './rootfs.ts';
 import { SharedTasks } from './shared-tasks.ts';
 
@@ -101,13 +102,16 @@ function prepareToUnpack({ store, unpack }: PullDependencies, plan: PullPlan): v
 /** Documents and layers side by side. The first failure stops the others, which keep what they have. */
 async function fetchAll(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions, lease: Lease) {
   const stop = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const watch = new PullWatch(plan.reference, deps.clock);
+  const signal = AbortSignal.any([stop.signal, watch.signal, ...(options.signal ? [options.signal] : [])]);
   const failed = (error: unknown) => {
     stop.abort(error);
     throw error;
   };
-  const documents = new ImageDocuments(deps, plan.reference, { ...options, signal, documents: plan.documents });
-  const layers = layerWork(deps, plan, { ...options, signal }, lease);
+  const documents = new ImageDocuments(deps, plan.reference, {
+    ...{ ...options, signal, watch, documents: plan.documents },
+  });
+  const layers = layerWork(deps, plan, { ...options, signal, watch }, lease);
   const work = [...plan.documents.map((document) => documents.store(document).then(() => 0)), ...layers];
   const settled = await Promise.allSettled(work.map((job) => job.catch(failed)));
   options.signal?.throwIfAborted();
@@ -120,20 +124,32 @@ async function fetchAll(deps: PullDependencies, plan: PullPlan, options: Execute
 }
 
 /** One job per layer, the largest download first: it decides when the pull ends. Each resolves to its bytes fetched. */
-function layerWork(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions, lease: Lease): Promise<number>[] {
+function layerWork(
+  deps: PullDependencies,
+  plan: PullPlan,
+  options: ExecuteOptions & { watch: PullWatch },
+  lease: Lease,
+): Promise<number>[] {
+  const { watch } = options;
   const downloads = new Limiter(layersAtOnce);
   let shared = sharedLayers.get(deps.store);
   if (!shared) {
     shared = new SharedTasks();
     sharedLayers.set(deps.store, shared);
   }
-  const onEvent = (progress: LayerProgress) => options.onProgress?.(progress);
+  const onEvent = (progress: LayerProgress) => {
+    // Its bytes, if it is another pull that fetches it.
+    if (progress.state !== 'waiting') watch.moved();
+    options.onProgress?.(progress);
+  };
   const missing = plan.layers.filter(({ state }) => state !== 'unpacked');
   const missingBytes = missing.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
   return largestFirst(plan.layers).map(async ({ descriptor, diffId }) => {
     const { result, mine } = await shared.run(
       `${descriptor.digest} ${diffId}`,
-      (signal, emit) => {
+      (wanted, emit) => {
+        // Who shares a layer with a pull that has stalled asks for it anew.
+        const signal = AbortSignal.any([wanted, watch.signal]);
         const dominates = descriptor.size > missingBytes * dominatingShare;
         const task = { reference: plan.reference, descriptor, diffId, downloads, emit, dominates, lease };
         return ensureLayer(deps, { ...task, options: { ...options, signal } });

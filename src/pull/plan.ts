@@ -22,6 +22,7 @@ import type { PullDependencies, PullOptions } from './dependencies.ts';
 import { type ImageDocument, ImageDocuments } from './documents.ts';
 import { isImageComplete } from './image-complete.ts';
 import { type ChosenManifest, chooseManifest } from './platform-choice.ts';
+import { PullWatch } from './pull-watch.ts';
 
 /** What a layer needs to be usable on this node. */
 export interface LayerPlan {
@@ -73,20 +74,22 @@ export interface PlanOptions extends PullOptions {
  * `ERR_LADING_LAYER_UNSUPPORTED_MEDIA_TYPE`, `ERR_LADING_TOO_MANY_LAYERS`
  */
 export async function planPull(
-  deps: Pick<PullDependencies, 'store' | 'registry'>,
+  deps: Pick<PullDependencies, 'store' | 'registry' | 'clock'>,
   reference: Reference,
   options: PlanOptions = {},
 ): Promise<PullPlan> {
   const { store, registry } = deps;
-  const { signal, credentials } = options;
-  const call = { signal, ...(credentials ? { credentials } : {}) };
+  const { credentials } = options;
+  const watch = new PullWatch(reference, deps.clock);
+  const signal = options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal;
+  const call = { signal, watch, ...(credentials ? { credentials } : {}) };
   const { descriptor: target, responseMs, content } = await registry.resolve(reference, call);
   const common = { reference, name: formatReference(reference), target, responseMs };
 
   const known = options.platform ? undefined : await completeImage(store, common.name, target);
   if (known) return { ...common, ...planOfKnown(known, target) };
 
-  const documents = new ImageDocuments(deps, reference, options);
+  const documents = new ImageDocuments(deps, reference, { ...options, signal, watch });
   if (content) documents.add(target.digest, content);
   const platform = options.platform ?? containerPlatform();
   const chosen = await chooseManifest(documents, target, platform);

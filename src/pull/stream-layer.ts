@@ -81,10 +81,11 @@ interface Fetch {
 async function fetchInto(pipe: BytePipe, { registry }: PullDependencies, fetch: Fetch): Promise<void> {
   const { task, signal, reading, download, emit } = fetch;
   const { descriptor, reference, options } = task;
-  const { credentials } = options;
+  const { watch, credentials } = options;
   const digester = new Digester(digestAlgorithm(descriptor.digest));
   const { body, reject } = await registry.fetchBlob(reference, descriptor, {
     signal,
+    watch,
     ...(credentials ? { credentials } : {}),
   });
   download.reject = reject;

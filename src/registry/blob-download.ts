@@ -64,7 +64,7 @@ export async function downloadBlob(
   const places = new Set<BlobPlace>();
   const open = (at: number, mode: 'may-restart' | 'must-continue') =>
     walk.run(async (place, one): Promise<Source> => {
-      const release = await slots.acquire(place.host, options.signal);
+      const release = await slots.acquire(place.host, options);
       try {
         const call = { ...options, ...one };
         const opened = await place.open(at, mode, call);

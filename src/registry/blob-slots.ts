@@ -1,4 +1,5 @@
 import { Limiter } from '../lib/limiter.ts';
+import type { CallOptions } from './requester.ts';
 
 /** How many blobs are received at the same time. @see registry.md 8.5 */
 export interface BlobLimits {
@@ -49,7 +50,7 @@ export class BlobSlots {
    * Waits for a place; call the result when the body has ended. Freed also when the signal is aborted, since the body
    * ends then, read or not.
    */
-  async acquire(host: string, signal: AbortSignal | undefined): Promise<() => void> {
+  async acquire(host: string, { signal, watch }: CallOptions): Promise<() => void> {
     const releaseHost = await this.#limiterOf(host).acquire(signal);
     let releaseOverall: () => void;
     try {
@@ -58,10 +59,12 @@ export class BlobSlots {
       releaseHost();
       throw error;
     }
+    const answered = watch?.asking();
     const release = () => {
       signal?.removeEventListener('abort', release);
       releaseHost();
       releaseOverall();
+      answered?.();
     };
     signal?.addEventListener('abort', release, { once: true });
     return release;

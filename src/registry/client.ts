@@ -227,6 +227,11 @@ export class RegistryClient {
     attempt: (endpoint: Endpoint, options: O & SendOptions) => Promise<T>,
   ): Promise<T> {
     const walk = await this.#endpoints.walk(registry, operation, options.signal);
-    return walk.run(({ endpoint }, one) => attempt(endpoint, { ...options, ...one }));
+    const answered = options.watch?.asking();
+    try {
+      return await walk.run(({ endpoint }, one) => attempt(endpoint, { ...options, ...one }));
+    } finally {
+      answered?.();
+    }
   }
 }

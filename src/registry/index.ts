@@ -29,7 +29,7 @@ export type { RateLimit } from './rate-limit.ts';
 export type { ReferrersOptions } from './referrers.ts';
 export { isUnreachable, RegistryError, type RegistryErrorData, type RegistryErrorKind } from './registry-error.ts';
 export { type PlannedEndpoint, planRequests, type RequestPlan } from './request-plan.ts';
-export type { CallOptions } from './requester.ts';
+export type { CallOptions, RequestWatch } from './requester.ts';
 export type { RetryOptions } from './retry.ts';
 export type { RequestHeaders, RequestKind, RequestRecord, Timeouts } from './transport.ts';
 export type { RegistryWarning } from './warnings.ts';

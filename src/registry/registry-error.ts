@@ -7,6 +7,7 @@ export type RegistryErrorKind =
   | 'reset'
   | 'tls'
   | 'timeout'
+  | 'stalled'
   | 'truncated'
   | 'server-error'
   | 'rate-limited'
@@ -44,6 +45,7 @@ const unreachableKinds: ReadonlySet<RegistryErrorKind> = new Set([
   'refused',
   'reset',
   'timeout',
+  'stalled',
   'truncated',
   'server-error',
   'rate-limited',

@@ -31,8 +31,17 @@ export interface RegistryRequest {
   readonly repeatable: boolean;
 }
 
+/** Follows calls, to tell one that the network keeps waiting from one that waits its turn. */
+export interface RequestWatch {
+  /** From now on a registry is asked, until the result is called. */
+  asking(): () => void;
+  /** Bytes of what was asked for have come in. */
+  moved(): void;
+}
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
+  readonly watch?: RequestWatch | undefined;
   /** For this call, tried in order, instead of what the client's source knows; an empty list means anonymous. */
   readonly credentials?: readonly Credential[];
 }
@@ -67,7 +76,8 @@ export class Requester {
     this.#transport = transport;
     this.#retrier = retrier;
     this.#warnings = warnings;
-    const ping = (endpoint: Endpoint, signal: AbortSignal | undefined) => this.#exchange(endpoint, pingRequest, signal);
+    const ping = (endpoint: Endpoint, signal: AbortSignal | undefined) =>
+      this.#exchange(endpoint, pingRequest, { signal });
     this.#authenticator = new Authenticator({ tokens, credentials, ping });
   }
 
@@ -77,7 +87,7 @@ export class Requester {
 
   /** @throws RegistryError; LadingError of the credential source; the signal's reason when it is aborted */
   async send(endpoint: Endpoint, request: RegistryRequest, options: SendOptions = {}): Promise<RegistryResponse> {
-    const { signal, credentials, attempts } = options;
+    const { signal, watch, credentials, attempts } = options;
     const { repository, scopes, scopeRule = 'union', repeatable, target } = request;
     const call: AuthorizedCall = { endpoint, repository, scopes, scopeRule, credentials, signal };
     const host = target instanceof URL ? target.host : endpoint.host;
@@ -92,7 +102,7 @@ export class Requester {
     try {
       reply = await this.#retrier.run({ host, attempts, repeatable, signal }, async () => {
         outcome = await this.#authenticator.run(call, (authorization) =>
-          this.#exchange(endpoint, request, signal, authorization),
+          this.#exchange(endpoint, request, { signal, watch }, authorization),
         );
         return outcome.reply;
       });
@@ -110,7 +120,7 @@ export class Requester {
   async #exchange(
     endpoint: Endpoint,
     request: Exchangeable,
-    signal: AbortSignal | undefined,
+    { signal, watch }: Pick<HttpRequest, 'signal' | 'watch'>,
     authorization?: string,
   ): Promise<FollowedResponse> {
     const url = urlOf(endpoint, request.target);
@@ -126,6 +136,7 @@ export class Requester {
       connection: elsewhere ? settingsElsewhere(endpoint.connection) : endpoint.connection,
       httpFallback: endpoint.httpFallback && !elsewhere,
       signal,
+      watch,
     };
     const atHome = { ...endpoint.headers, ...(authorization !== undefined && { authorization }) };
     const send = async (): Promise<FollowedResponse> => {

@@ -4,6 +4,7 @@ import { transportFault } from './transport-fault.ts';
 
 export interface ResponseBodyOptions {
   readonly signal: AbortSignal | undefined;
+  readonly onBytes: () => void;
   /** Called once, with the bytes received, when the body has ended, was cut, or was given up. */
   readonly onEnd: (bytes: number) => void;
 }
@@ -12,13 +13,15 @@ export interface ResponseBodyOptions {
 export class ResponseBody implements AsyncIterable<Uint8Array> {
   readonly #stream: Dispatcher.ResponseData['body'];
   readonly #signal: AbortSignal | undefined;
+  readonly #onBytes: () => void;
   readonly #onEnd: (bytes: number) => void;
   #bytes = 0;
   #ended = false;
 
-  constructor(stream: Dispatcher.ResponseData['body'], { signal, onEnd }: ResponseBodyOptions) {
+  constructor(stream: Dispatcher.ResponseData['body'], { signal, onBytes, onEnd }: ResponseBodyOptions) {
     this.#stream = stream;
     this.#signal = signal;
+    this.#onBytes = onBytes;
     this.#onEnd = onEnd;
     stream.on('error', () => {}); // reported where the body is read; nobody may be reading
     stream.once('close', () => this.#end());
@@ -29,6 +32,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     try {
       for await (const chunk of this.#stream as AsyncIterable<Uint8Array>) {
         this.#bytes += chunk.byteLength;
+        this.#onBytes();
         yield chunk;
       }
       // undici frees the connection one turn later: a request that comes sooner would open another one.

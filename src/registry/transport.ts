@@ -55,6 +55,8 @@ export interface HttpRequest {
   /** Try http at the same host and port when what answers is not TLS. */
   readonly httpFallback: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Told of the bytes of an answer that is no error. */
+  readonly watch?: { moved(): void } | undefined;
 }
 
 export interface HttpResponse {
@@ -168,7 +170,8 @@ export class Transport {
     const { statusCode, headers } = response;
     const rateLimit = rateLimitOf({ headers });
     const onEnd = (bytes: number) => finished(statusCode, bytes, rateLimit);
-    const responseBody = new ResponseBody(response.body, { signal, onEnd });
+    const onBytes = statusCode < 300 ? () => request.watch?.moved() : () => {};
+    const responseBody = new ResponseBody(response.body, { signal, onBytes, onEnd });
     if (method === 'HEAD') await responseBody.discard();
     return { status: statusCode, url, headers, body: responseBody };
   }
