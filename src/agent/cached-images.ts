@@ -44,7 +44,8 @@ type CachedOutcome = Partial<Pick<ImageEvaluation, 'decision' | 'imageRef' | 'er
 interface Used {
   readonly pod: Pod;
   readonly image: string;
-  readonly fieldPath: string | undefined;
+  /** The containers of the pod that have it. */
+  readonly fieldPaths: Set<string | undefined>;
   readonly fullName: string;
   readonly imageId: string;
   /** `REPOSITORY@DIGEST`, or the image's id. */
@@ -111,13 +112,18 @@ export class CachedImages {
       const checkedAt = Date.parse(local.spec?.annotations?.[imageAnnotations.checkedAt] ?? '');
       const checkedAtMs = Number.isNaN(checkedAt) ? undefined : checkedAt;
       const atMs = this.#clock.now();
-      const cached = decideCached(decision, { when, verified: await mayUse(local.id), checkedAtMs, atMs });
+      const announced = announcedDigest(local, request.image);
+      const facts = { when, verified: await mayUse(local.id), checkedAtMs, atMs, announced };
+      const cached = decideCached(decision, facts);
       if (cached?.action !== 'use-local') return cached ? { decision: cached } : {};
       const shown = shownDigest(local, request.image);
-      const message = `Registry of image ${goQuote(request.image)} cannot be asked; using ${shown} of this node, ${lastKnownCurrent(checkedAtMs, atMs)}: ${failure}`;
+      const age = lastKnownCurrent(checkedAtMs, atMs);
+      const newer = announced === undefined ? '' : `; the name now means ${announced}, which could not be fetched`;
+      const message = `Registry of image ${goQuote(request.image)} cannot be asked; using ${shown} of this node, ${age}${newer}: ${failure}`;
       this.#events.record(pod, request.fieldPath, { type: 'Warning', reason: 'UsingCachedImage', message });
       this.#remember({
-        ...{ pod, image: request.image, fieldPath: request.fieldPath, fullName, imageId: local.id, shown, credentials },
+        ...{ pod, image: request.image, fullName, imageId: local.id, shown, credentials },
+        fieldPaths: new Set([request.fieldPath]),
         digests: local.repoDigests.map((digest) => digest.slice(digest.indexOf('@') + 1)),
         stop: new AbortController(),
       });
@@ -150,7 +156,10 @@ export class CachedImages {
   #remember(used: Used): void {
     const key = imagePullKey(used.pod.metadata.uid, used.image);
     const before = this.#used.get(key);
-    if (before?.imageId === used.imageId) return;
+    if (before?.imageId === used.imageId) {
+      for (const fieldPath of used.fieldPaths) before.fieldPaths.add(fieldPath);
+      return;
+    }
     before?.stop.abort();
     this.#used.set(key, used);
     if (this.#currentDigest) void this.#askAgain(used, this.#currentDigest);
@@ -177,11 +186,11 @@ export class CachedImages {
   }
 
   #say(used: Used, { rest, ...event }: Finding): void {
-    const { pod, image, fieldPath, shown } = used;
+    const { pod, image, fieldPaths, shown } = used;
     used.stop.abort();
     this.#used.delete(imagePullKey(pod.metadata.uid, image));
     const message = `Registry of image ${goQuote(image)} answers again: ${shown}, which was used meanwhile, ${rest}`;
-    this.#events.record(pod, fieldPath, { ...event, message });
+    for (const fieldPath of fieldPaths) this.#events.record(pod, fieldPath, { ...event, message });
   }
 }
 
@@ -201,8 +210,15 @@ function unknown(message: string): Finding {
 /** `REPOSITORY@DIGEST` of what the name means here, where the runtime says it. */
 function shownDigest({ id, repoDigests, spec }: Image, image: string): string {
   const digest = spec?.annotations?.[imageAnnotations.digest];
-  const { repository } = parseImageName(image);
-  return digest === undefined
-    ? (repoDigests.find((each) => each.startsWith(`${repository}@`)) ?? id)
-    : `${repository}@${digest}`;
+  if (digest !== undefined) return inRepository(image, digest);
+  return repoDigests.find((each) => each.startsWith(inRepository(image, ''))) ?? id;
+}
+
+function announcedDigest({ spec }: Image, image: string): string | undefined {
+  const digest = spec?.annotations?.[imageAnnotations.announcedDigest];
+  return digest === undefined ? undefined : inRepository(image, digest);
+}
+
+function inRepository(image: string, digest: string): string {
+  return `${parseImageName(image).repository}@${digest}`;
 }

@@ -4,6 +4,8 @@ export const imageAnnotations = {
   checkedAt: 'lading.dev/checked-at',
   /** The manifest or index that the name in the `spec` means. */
   digest: 'lading.dev/digest',
+  /** What the registry has said since that the name in the `spec` means, if this node could not get it. */
+  announcedDigest: 'lading.dev/announced-digest',
   /** When the image came to the node. */
   pulledAt: 'lading.dev/pulled-at',
   /** When a container last had it, whoever ran the container. */

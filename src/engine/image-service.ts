@@ -39,6 +39,8 @@ export class EngineImageService implements ImageService {
   readonly #pulls: SharedPulls;
   readonly #listeners = new Set<PullListener>();
   readonly #warningListeners = new Set<PullWarningListener>();
+  /** What registries said that names mean, until it has been fetched. */
+  readonly #announced = new Map<string, Digest>();
 
   constructor(deps: PullDependencies) {
     this.#deps = deps;
@@ -85,9 +87,11 @@ export class EngineImageService implements ImageService {
     const described = found && (await this.#describe(found));
     const record = nameRecord(store, image.image);
     if (!described || !record) return described;
+    const announced = this.#announced.get(record.name);
     const annotations = {
       [imageAnnotations.checkedAt]: record.lastSeen,
       [imageAnnotations.digest]: record.target.digest,
+      ...(announced && announced !== record.target.digest ? { [imageAnnotations.announcedDigest]: announced } : {}),
     };
     return { ...described, spec: { image: image.image, annotations } };
   }
@@ -105,6 +109,7 @@ export class EngineImageService implements ImageService {
         signal,
         by: pod && `pod ${pod.namespace}/${pod.name}`,
         ...(credentials ? { credentials: [credentials] } : {}),
+        onResolved: ({ digest }) => this.#announced.set(formatReference(reference), digest),
         onPlan: ({ name, layersToFetch, bytesToFetch, warnings }) => {
           debug('pull %s: %d layers, %d bytes to fetch', name, layersToFetch, bytesToFetch);
           for (const warning of warnings) {
@@ -115,6 +120,7 @@ export class EngineImageService implements ImageService {
           for (const listener of this.#listeners) listener(reference, progress, pod);
         },
       });
+      this.#announced.delete(formatReference(reference));
       return { imageRef: imageId };
     } catch (error) {
       throw pullError(error, signal);
@@ -133,6 +139,7 @@ export class EngineImageService implements ImageService {
       const call = { signal, ...(credentials ? { credentials: [credentials] } : {}) };
       const { digest } = (await this.#deps.registry.resolve(reference, call)).descriptor;
       const name = formatReference(reference);
+      this.#announced.set(name, digest);
       if (this.#deps.store.names.get(name)?.target.digest === digest) this.#deps.store.names.touch(name);
       return digest;
     } catch (error) {

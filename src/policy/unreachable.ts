@@ -51,6 +51,8 @@ export interface CachedImageFacts {
   /** When the registry last said that the name means this image; undefined when nobody knows. */
   readonly checkedAtMs: number | undefined;
   readonly atMs: number;
+  /** What the registry has said since that the name means, if the node could not get it. */
+  readonly announced?: string | undefined;
 }
 
 /**
@@ -59,7 +61,7 @@ export interface CachedImageFacts {
  * @returns undefined when nobody has asked for cached images: then nothing needs to be said
  */
 export function decideCached({ reasons }: PullDecision, facts: CachedImageFacts): PullDecision | undefined {
-  const { when, verified, checkedAtMs, atMs } = facts;
+  const { when, verified, checkedAtMs, atMs, announced } = facts;
   if (!when.useCached) return undefined;
   const refused = (reason: Reason): PullDecision => ({ action: 'refuse', reasons: [...reasons, unreachable, reason] });
   if (!verified) {
@@ -72,7 +74,11 @@ export function decideCached({ reasons }: PullDecision, facts: CachedImageFacts)
     return refused({ fact: 'cached-too-old', text });
   }
   const text = `The image that this node has under the name is used: ${age}.`;
-  return { action: 'use-local', reasons: [...reasons, unreachable, { fact: 'cached-used', text }] };
+  const newer =
+    announced === undefined
+      ? []
+      : [{ fact: 'newer-announced', text: `The name now means ${announced}, which could not be fetched.` }];
+  return { action: 'use-local', reasons: [...reasons, unreachable, ...newer, { fact: 'cached-used', text }] };
 }
 
 const unreachable: Reason = { fact: 'registry-unreachable', text: 'The registry cannot be asked.' };

@@ -63,6 +63,8 @@ export interface PullPlan {
 export interface PlanOptions extends PullOptions {
   /** What the image has to run on; what containers on this machine run unless given. */
   readonly platform?: Platform | undefined;
+  /** Called when the registry has said what the name means, before anything else is asked for. */
+  readonly onResolved?: ((target: Descriptor) => void) | undefined;
 }
 
 /**
@@ -84,6 +86,7 @@ export async function planPull(
   const signal = options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal;
   const call = { signal, watch, ...(credentials ? { credentials } : {}) };
   const { descriptor: target, responseMs, content } = await registry.resolve(reference, call);
+  options.onResolved?.(target);
   const common = { reference, name: formatReference(reference), target, responseMs };
 
   const known = options.platform ? undefined : await completeImage(store, common.name, target);

@@ -1,7 +1,7 @@
 import { formatReference, type Reference } from '../oci/index.ts';
 import type { PullDependencies } from './dependencies.ts';
 import { type ExecuteOptions, executePull, type PullResult } from './execute.ts';
-import { type PullPlan, planPull } from './plan.ts';
+import { type PlanOptions, type PullPlan, planPull } from './plan.ts';
 import type { PullProgress } from './progress.ts';
 import { SharedTasks } from './shared-tasks.ts';
 
@@ -12,7 +12,8 @@ import { SharedTasks } from './shared-tasks.ts';
  */
 const freshMs = 2000;
 
-export interface SharedPullOptions extends ExecuteOptions {
+/** `onResolved` too is called once for callers that share a pull. */
+export interface SharedPullOptions extends ExecuteOptions, Pick<PlanOptions, 'onResolved'> {
   /** Called before anything is fetched, once for callers that share a pull. */
   readonly onPlan?: ((plan: PullPlan) => void) | undefined;
 }
@@ -52,11 +53,11 @@ export class SharedPulls {
   }
 
   async #plan(key: string, reference: Reference, options: SharedPullOptions): Promise<PullPlan> {
-    const { signal, credentials, onPlan } = options;
+    const { signal, credentials, onResolved, onPlan } = options;
     const running = this.#running.get(key);
     if (running && performance.now() - running.atMs < freshMs) return running.plan;
     const work = async (shared: AbortSignal) => {
-      const plan = await planPull(this.#deps, reference, { credentials, signal: shared });
+      const plan = await planPull(this.#deps, reference, { credentials, signal: shared, onResolved });
       onPlan?.(plan);
       return plan;
     };

@@ -63,6 +63,16 @@ describe('Always while the registry cannot be asked', () => {
     );
   });
 
+  test('and says which newer digest the registry has named, if it then could not be fetched', async () => {
+    cri.node.set('app:1', { id: 'sha256:old', announced: 'sha256:bb' });
+    cri.failNext('pullImage', unreachable());
+    const { decision } = await managerWith().ensureImageExists(podWith(useCached), request);
+    expect(events.at(-1)!.message).toContain(
+      'it is not known when it was last current; the name now means docker.io/library/app@sha256:bb, which could not be fetched: Reg',
+    );
+    expect(decision.reasons.map(({ fact }) => fact)).toContain('newer-announced');
+  });
+
   test('or if the node allows it and the pod does not forbid it', async () => {
     const manager = managerWith({ whenUnreachable: { useCached: true } });
     cri.failNext('pullImage', unreachable(), unreachable());
@@ -180,6 +190,18 @@ describe('while containers run on', () => {
     });
     await clock.advance(600_000);
     expect(asked).toHaveLength(6);
+  });
+
+  test('each container that has the image is told, with one question for all of them', async () => {
+    const { manager, pod } = await startCached();
+    for (const fieldPath of ['spec.containers{second}', 'spec.containers{second}']) {
+      await manager.ensureImageExists(pod, { ...request, fieldPath });
+    }
+    answers.push('sha256:aa');
+    await clock.advance(2000);
+    const told = events.filter(({ reason }) => reason === 'CachedImageCurrent');
+    expect(told.map(({ object }) => object.fieldPath)).toEqual([undefined, 'spec.containers{second}']);
+    expect(asked).toHaveLength(1);
   });
 
   test('it may have been the current image all the time', async () => {

@@ -7,6 +7,7 @@ import { busyboxMissing } from '../support/busybox.ts';
 import { pushBusyboxImage } from '../support/busybox-image.ts';
 import { dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { programMissing } from '../support/foreign-clients.ts';
+import { sendJson, startHostileServer } from '../support/hostile-server.ts';
 import { RunningLading, runLading } from '../support/lading-process.ts';
 import { manifestText, shell } from '../support/manifest.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -45,6 +46,50 @@ test.skipIf(missing)(
     const tooOld = await run({ ...useCached, 'lading.dev/use-cached-max-age': '1ms' });
     expect(tooOld.exitCode).toBe(1);
   },
+);
+
+test.skipIf(missing)(
+  `what the registry named before it failed is told, and its answer to each container${missing ? ` (skipped: ${missing})` : ''}`,
+  async () => {
+    const root = await temporaryFolder();
+    const registry = await startDockerRegistry();
+    onTestFinished(() => registry.close());
+    let hasLayers = true;
+    const failing = await startHostileServer(async ({ method, path: asked, headers }, response) => {
+      if (asked.includes('/blobs/') && !hasLayers) return sendJson(response, 503, {}, { 'retry-after': '3600' });
+      const answer = await fetch(registry.url + asked, { method, headers: { accept: headers.accept ?? '*/*' } });
+      response.writeHead(answer.status, Object.fromEntries(answer.headers));
+      response.end(Buffer.from(await answer.arrayBuffer()));
+    });
+    onTestFinished(() => failing.close());
+    const one = await pushBusyboxImage(registry.address, 'app:1', { version: 'one' });
+    const name = `${failing.address}/app:1`;
+    await runLading(['--root', root, 'pull', name]);
+    const two = await pushBusyboxImage(registry.address, 'app:1', { version: 'two' });
+    hasLayers = false;
+
+    const containers = ['first', 'second'].map((container) =>
+      shell(container, name, 'cat /version; exec sleep 1000', { imagePullPolicy: 'Always' }),
+    );
+    const annotations = { 'lading.dev/when-registry-unreachable': 'use-cached' };
+    const web = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', annotations }, spec: { containers } };
+    const lading = new RunningLading(['--root', root, 'run', '--grace-period', '0', '-'], {
+      stdin: manifestText(web),
+    });
+    onTestFinished(() => lading.end());
+    for (const container of ['first', 'second']) {
+      await lading.prints(`[web/${container}] one\n`);
+      await lading.prints(`web/${container}  CachedImageStale`, { stream: 'stderr' });
+    }
+    const repository = `${failing.address}/app`;
+    expect(lading.stderr).toMatch(
+      new RegExp(
+        `web/first  UsingCachedImage: .* using ${repository}@${one.manifest} of this node, it was last known to be current .* ago; the name now means ${repository}@${two.manifest}, which could not be fetched: RegistryUnavailable`,
+      ),
+    );
+    await lading.interrupted();
+  },
+  30_000,
 );
 
 test.skipIf(missing)(

@@ -12,6 +12,8 @@ export interface FakeImage {
   readonly repoDigests?: readonly string[];
   /** When the registry last said that the name means it. */
   readonly checkedAt?: string;
+  /** What the registry has said since that the name means. */
+  readonly announced?: string;
 }
 
 /** What a container's process does once it is started; without anything it runs until it is stopped. */
@@ -332,9 +334,21 @@ export class FakeCri implements cri.ImageService, cri.RuntimeService {
   }
 }
 
-function asImage({ id, size = 1000, uid, username = '', repoDigests = [], checkedAt }: FakeImage): cri.Image {
+function asImage({
+  id,
+  size = 1000,
+  uid,
+  username = '',
+  repoDigests = [],
+  checkedAt,
+  announced,
+}: FakeImage): cri.Image {
   const user = uid === undefined ? {} : { uid: { value: uid } };
-  const spec = checkedAt ? { spec: { image: id, annotations: { 'lading.dev/checked-at': checkedAt } } } : {};
+  const annotations = {
+    ...(checkedAt ? { 'lading.dev/checked-at': checkedAt } : {}),
+    ...(announced ? { 'lading.dev/announced-digest': announced } : {}),
+  };
+  const spec = checkedAt || announced ? { spec: { image: id, annotations } } : {};
   return { id, size, username, repoTags: [], repoDigests, pinned: false, ...user, ...spec };
 }
 
