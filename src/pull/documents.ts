@@ -1,7 +1,6 @@
 import {
   type Descriptor,
   type Digest,
-  digestAlgorithm,
   type ImageIndex,
   type ImageManifest,
   parseManifest,
@@ -69,7 +68,7 @@ export class ImageDocuments {
   async store(document: ImageDocument): Promise<void> {
     const { digest } = document.descriptor;
     if (await this.#isStored(document.descriptor)) return;
-    await this.#store.blobs.put(await this.#bytes(document.descriptor, document.kind), digestAlgorithm(digest));
+    await this.#store.blobs.put(await this.#bytes(document.descriptor, document.kind), { digest });
   }
 
   async #bytes(descriptor: Descriptor, kind: ImageDocument['kind']): Promise<Uint8Array> {

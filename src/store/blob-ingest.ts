@@ -6,6 +6,7 @@ import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../oci/digest.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
 import { type FolderLock, type FolderLockOptions, lockFolder } from './folder-lock.ts';
+import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
 /**
  * A blob that is being written, by one writer at a time. Its bytes outlive the writer: who opens the same key later
@@ -149,10 +150,7 @@ export class FileIngest implements BlobIngest {
     const actual = await this.#digest(digestAlgorithm(digest));
     if (actual !== digest) {
       await this.discard();
-      throw new LadingError('ERR_LADING_DIGEST_MISMATCH', `content of ${digest} has the digest ${actual}`, {
-        hint: 'What was sent is not what was asked for; nothing of it was kept. Try again, or ask whoever runs the registry.',
-        data: { expected: digest, actual, size },
-      });
+      throw digestMismatch(digest, actual, size);
     }
     await this.#orDrop(this.#publish(this.#blobPath(digest), size));
     return { digest, size };
@@ -300,13 +298,6 @@ function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
   }
   if (left === 0) return chunks.slice(index);
   return [chunks[index]!.subarray(left), ...chunks.slice(index + 1)];
-}
-
-function sizeMismatch(what: string, expected: number, actual: string): LadingError {
-  return new LadingError('ERR_LADING_SIZE_MISMATCH', `${what} should have ${expected} bytes and has ${actual}`, {
-    hint: 'What was sent is not what was asked for; nothing of it was kept. Try again, or ask whoever runs the registry.',
-    data: { expected, actual },
-  });
 }
 
 /** A process that died between making the file read-only and giving it its name leaves one that only root may write. */

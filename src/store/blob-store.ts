@@ -3,20 +3,14 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import {
-  type Digest,
-  type DigestAlgorithm,
-  Digester,
-  digestAlgorithm,
-  digestHex,
-  digestOf,
-  isDigest,
-} from '../oci/digest.ts';
+import { type Digest, Digester, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
 import { type BlobIngest, FileIngest, type IngestOptions, sizeOf } from './blob-ingest.ts';
+import { putFile, removeAbandonedPuts } from './blob-put.ts';
+import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
 /**
  * Blobs by digest below one folder: `<root>/blobs/<algorithm>/<hex>`, and blobs in the making below
- * `<root>/ingest/<key>/`. A name under `blobs/` is a promise: the file has that digest, is complete and on stable
+ * `<root>/ingest/`. A name under `blobs/` is a promise: the file has that digest, is complete and on stable
  * storage; it is never written again. Several processes may use one root. Makes no folder before the first write.
  * @see layers.md 12 and 13
  */
@@ -103,15 +97,26 @@ export class BlobStore {
     return (await sizeOf(join(this.#ingestFolder(key), 'data'))) ?? 0;
   }
 
-  /** Stores bytes that are in memory. */
-  async put(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Promise<Digest> {
-    const digest = digestOf(bytes, algorithm);
-    if ((await this.size(digest)) === bytes.byteLength) return digest;
-    const ingest = await this.openIngest(`put-${digestHex(digest)}`, { algorithm });
-    if (ingest.offset > 0) await ingest.restart();
-    await ingest.append(bytes);
-    await ingest.commit({ digest, size: bytes.byteLength });
+  /**
+   * Stores bytes that are in memory.
+   * @param expected what they must be; anything unless given
+   * @throws LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`, `ERR_LADING_DISK_FULL`: nothing is kept
+   */
+  async put(bytes: Uint8Array, expected?: { digest: Digest; size?: number }): Promise<Digest> {
+    const size = bytes.byteLength;
+    if (expected?.size !== undefined && expected.size !== size) {
+      throw sizeMismatch(expected.digest, expected.size, String(size));
+    }
+    const digest = digestOf(bytes, expected && digestAlgorithm(expected.digest));
+    if (expected && digest !== expected.digest) throw digestMismatch(expected.digest, digest, size);
+    if (this.sizeNow(digest) === size) return digest;
+    await putFile(bytes, this.path(digest), { folder: this.#ingests, what: `blob ${digest}` });
     return digest;
+  }
+
+  /** What killed processes left of a `put`. What they left of an ingest is for whoever opens its key. */
+  removeAbandonedPuts(): void {
+    removeAbandonedPuts(this.#ingests);
   }
 
   /** A blob that is not there is success. */
@@ -130,11 +135,15 @@ export class BlobStore {
     }
   }
 
+  get #ingests(): string {
+    return join(this.root, 'ingest');
+  }
+
   #ingestFolder(key: string): string {
     if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/.test(key)) {
       throw new LadingError('ERR_LADING_INGEST_KEY', `not a key of an ingest: ${JSON.stringify(key)}`);
     }
-    return join(this.root, 'ingest', key);
+    return join(this.#ingests, key);
   }
 }
 

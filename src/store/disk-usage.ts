@@ -27,7 +27,8 @@ export async function diskUsage({ root, blobs, layers }: StoreParts): Promise<Di
   for await (const { size } of blobs.list()) blobSizes.push(size);
   const ingestSizes: number[] = [];
   for (const key of await readdir(join(root, 'ingest')).catch(() => [])) {
-    const size = await sizeOf(join(root, 'ingest', key, 'data'));
+    const path = join(root, 'ingest', key);
+    const size = (await sizeOf(path)) ?? (await sizeOf(join(path, 'data')));
     if (size !== undefined) ingestSizes.push(size);
   }
   const unpacked = layers.list();

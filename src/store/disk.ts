@@ -1,16 +1,46 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { statfsSync } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { closeSync, fsync, openSync, statfsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 
-/** Puts the names in a folder on stable storage. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+/** fsync(2), on another thread: it may take long. */
+export const syncDescriptor = promisify(fsync);
+
+interface FolderSync {
+  readonly running: Promise<void>;
+  /** For all who ask while it runs: it may have missed their names. */
+  next?: Promise<void>;
+}
+
+const folderSyncs = new Map<string, FolderSync>();
+
+/** Puts the names in a folder on stable storage. Who asks while that is under way shares the next one. */
+export function syncFolder(path: string): Promise<void> {
+  const current = folderSyncs.get(path);
+  if (!current) return beginFolderSync(path);
+  const begin = () => beginFolderSync(path);
+  current.next ??= current.running.then(begin, begin);
+  return current.next;
+}
+
+function beginFolderSync(path: string): Promise<void> {
+  const sync: FolderSync = {
+    running: syncFolderNow(path).finally(() => {
+      if (!sync.next) folderSyncs.delete(path);
+    }),
+  };
+  folderSyncs.set(path, sync);
+  return sync.running;
+}
+
+async function syncFolderNow(path: string): Promise<void> {
+  const folder = openSync(path, 'r');
   try {
-    await folder.sync();
+    await syncDescriptor(folder);
   } finally {
-    await folder.close();
+    closeSync(folder);
   }
 }
 

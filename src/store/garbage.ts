@@ -4,6 +4,7 @@ import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { chainIds } from '../oci/chain-id.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
+import { removeUnlessLocked } from './blob-put.ts';
 import { claimedBlobs, forgetLayerBlobs, neededBlobs } from './compressed-layers.ts';
 import { lockFolder } from './folder-lock.ts';
 import { digestsOf } from './images.ts';
@@ -136,18 +137,23 @@ class Sweep {
     const before = this.found.length;
     for (const key of names(folder)) {
       const path = join(folder, key);
-      const data = statOf(join(path, 'data'));
-      const lastWrite = Math.max(statOf(path)?.mtimeMs ?? 0, data?.mtimeMs ?? 0);
+      const found = statOf(path);
+      const data = found?.isFile() ? found : statOf(join(path, 'data'));
+      const lastWrite = Math.max(found?.mtimeMs ?? 0, data?.mtimeMs ?? 0);
       if (this.#store.now() - lastWrite < ingestExpiryMs) continue;
-      if (!dryRun) {
-        const lock = await lockFolder(path, { whenBusy: 'give-up' });
-        if (!lock) continue;
-        await this.#store.trash.remove(path);
-        await lock.release();
-      }
-      this.found.push({ kind: 'ingests', key, bytes: data?.size ?? 0 });
+      const remove = () => (found?.isFile() ? removeUnlessLocked(path) : this.#removeIngest(path));
+      if (dryRun || (await remove())) this.found.push({ kind: 'ingests', key, bytes: data?.size ?? 0 });
     }
     return this.found.length - before;
+  }
+
+  /** @returns false while somebody writes to it */
+  async #removeIngest(path: string): Promise<boolean> {
+    const lock = await lockFolder(path, { whenBusy: 'give-up' });
+    if (!lock) return false;
+    await this.#store.trash.remove(path);
+    await lock.release();
+    return true;
   }
 
   report(): Omit<GarbageReport, 'steps'> {

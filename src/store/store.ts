@@ -171,6 +171,7 @@ async function recover(store: Store): Promise<void> {
       for (const hex of unknown) settleLayer(store, hex);
     });
   }
+  store.blobs.removeAbandonedPuts();
   await removeEmptyIngests(join(root, 'ingest'));
   void trash.empty();
 }

@@ -6,6 +6,7 @@ import { BlobStore } from '../store/blob-store.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
+import { collect } from './verified.ts';
 
 /**
  * An OCI layout in a folder, made if it is not there. What it has already stays; an image that had the same label loses
@@ -22,25 +23,41 @@ export async function openLayoutTarget(folder: string): Promise<FileTarget> {
   if (!there.includes('oci-layout') && there.some((name) => !own.test(name))) {
     throw invalid(`folder ${folder}`, 'it holds other things than an OCI layout');
   }
-  return new LayoutTarget(folder);
+  const blobs = new BlobStore(folder);
+  blobs.removeAbandonedPuts();
+  return new LayoutTarget(folder, blobs);
 }
+
+/** Smaller blobs are stored in one go, from memory: that takes a third of the time, most of which is for the calls. */
+const maxGatheredBytes = 1024 * 1024;
 
 class LayoutTarget implements FileTarget {
   readonly #folder: string;
   readonly #blobs: BlobStore;
   readonly #entries: LayoutEntry[] = [];
 
-  constructor(folder: string) {
+  constructor(folder: string, blobs: BlobStore) {
     this.#folder = folder;
-    this.#blobs = new BlobStore(folder);
+    this.#blobs = blobs;
   }
 
-  async putBlob(
-    { descriptor, openUnverified, free, place }: OfferedBlob,
-    { signal }: TransferOptions,
-  ): Promise<boolean> {
+  async putBlob(blob: OfferedBlob, options: TransferOptions): Promise<boolean> {
+    const { digest, size } = blob.descriptor;
+    if (this.#blobs.sizeNow(digest) === size) return false;
+    try {
+      await (size <= maxGatheredBytes ? this.#gather(blob) : this.#stream(blob, options));
+      return true;
+    } catch (error) {
+      throw isMismatch(error) ? namingPlace(error, blob.place) : error;
+    }
+  }
+
+  async #gather({ descriptor: { digest, size }, openUnverified }: OfferedBlob): Promise<void> {
+    await this.#blobs.put(await collect(openUnverified(), { enoughBytes: size + 1 }), { digest, size });
+  }
+
+  async #stream({ descriptor, openUnverified, free }: OfferedBlob, { signal }: TransferOptions): Promise<void> {
     const { digest, size } = descriptor;
-    if ((await this.#blobs.size(digest)) === size) return false;
     const algorithm = digestAlgorithm(digest);
     const key = `copy-${algorithm}-${digestHex(digest)}`;
     const ingest = await this.#blobs.openIngest(key, { maxBytes: size, algorithm, signal, onWritten: free });
@@ -48,15 +65,14 @@ class LayoutTarget implements FileTarget {
       if (ingest.offset > 0) await ingest.restart();
       for await (const chunk of openUnverified()) await ingest.append(chunk);
       await ingest.commit({ digest, size });
-      return true;
     } catch (error) {
       await ingest.discard();
-      throw isMismatch(error) ? namingPlace(error, place) : error;
+      throw error;
     }
   }
 
   async putManifest({ digest }: Descriptor, bytes: Uint8Array): Promise<void> {
-    await this.#blobs.put(bytes, digestAlgorithm(digest));
+    await this.#blobs.put(bytes, { digest });
   }
 
   async putImage({ descriptor, bytes, labels }: TakenImage): Promise<void> {

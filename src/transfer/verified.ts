@@ -30,10 +30,18 @@ export function verifiedBytes(bytes: Uint8Array, digest: Digest, where: string):
   return bytes;
 }
 
-/** All of a small content. */
-export async function collect(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+/** All of a small content; ends with the chunk that makes it `enoughBytes`. */
+export async function collect(
+  content: AsyncIterable<Uint8Array>,
+  { enoughBytes = Number.POSITIVE_INFINITY }: { enoughBytes?: number } = {},
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of content) chunks.push(chunk);
+  let bytes = 0;
+  for await (const chunk of content) {
+    chunks.push(chunk);
+    bytes += chunk.byteLength;
+    if (bytes >= enoughBytes) break;
+  }
   return Buffer.concat(chunks);
 }
 

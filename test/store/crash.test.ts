@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { openStore, type Store } from '../../src/store/index.ts';
+import { BlobStore, openStore, type Store } from '../../src/store/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { factsOf, hourMs, putImage, testStore } from './support/test-store.ts';
 
@@ -93,6 +93,17 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     const image = await putImage(store, 'small');
     expect(store.images.get(image.id)).toBeDefined();
     await expectSound(store);
+  });
+
+  test('while a blob is put is the same error, and leaves nothing', async () => {
+    const store = new BlobStore(path.join(await smallDisk(), 'node'));
+    const bytes = Buffer.alloc(9 * 1024 * 1024, 1);
+    await expect(store.put(bytes)).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+      data: { neededBytes: bytes.byteLength },
+    });
+    expect(await leftovers(store.root)).toEqual([]);
+    expect(await store.put(bytes.subarray(0, 1024 * 1024))).toBe(digestOf(bytes.subarray(0, 1024 * 1024)));
   });
 
   test('does not keep images from being removed', async () => {

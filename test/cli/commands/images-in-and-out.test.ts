@@ -117,11 +117,14 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
       expect(killed.exitCode).toBeNull();
       expect(existsSync(file)).toBe(false);
     }
-    const layout = path.join(folder, 'unfinished');
-    await runLading(['copy', `${at}/app:1`, `oci:${layout}`], { env: { LADING_CRASH_AT: 'blob-published:2' } });
-    expect(existsSync(path.join(layout, 'index.json'))).toBe(false);
-    const { stdout } = await runLading(['copy', '-q', `${at}/app:1`, `oci:${layout}`]);
-    expect(stdout).toBe(`${image.manifest.digest}\n`);
+    for (const point of ['blob-synced', 'blob-published:2']) {
+      const layout = path.join(folder, point.replace(':', '-'));
+      await runLading(['copy', `${at}/app:1`, `oci:${layout}`], { env: { LADING_CRASH_AT: point } });
+      expect(existsSync(path.join(layout, 'index.json'))).toBe(false);
+      const { stdout } = await runLading(['copy', '-q', `${at}/app:1`, `oci:${layout}`]);
+      expect(stdout).toBe(`${image.manifest.digest}\n`);
+      expect((await readdir(layout)).sort()).toEqual(['blobs', 'index.json', 'oci-layout']);
+    }
   });
 
   test.skipIf(programMissing('podman'))(
