@@ -2,10 +2,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { LadingError } from '../../src/lib/errors.ts';
-import type { LayerFacts } from '../../src/lib/layer-facts.ts';
+import { type EntryRecord, entryColumns, type LayerFacts } from '../../src/lib/layer-facts.ts';
 import type { OverlaySupport } from '../../src/lib/overlay.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { type UnpackJob, UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
+import { readLayerRecord } from '../../src/unpack/layer-record.ts';
 import { mutateBytes, mutateTar, randomNumbers } from './mutate.ts';
 import { type ReferenceLayer, referenceLayer } from './reference-layer.ts';
 import { Refused, referenceEntries } from './reference-tar.ts';
@@ -157,7 +158,7 @@ async function outcomeOf(pool: UnpackPool, job: UnpackJob): Promise<Outcome> {
   for await (const { path, problem } of verifyLayer(job.targetDir, job.entriesFile, { content: true })) {
     problems.push(`${JSON.stringify(path)}: ${problem}`);
   }
-  return { record: readFileSync(job.entriesFile, 'utf8'), facts, problems };
+  return { record: [...readLayerRecord(job.entriesFile).values()].map(recordLine).join('\n'), facts, problems };
 }
 
 /** The corpus as blobs, and as archives where they can be decompressed. */
@@ -181,4 +182,8 @@ function decompressed(blob: Buffer): Buffer {
     // It is broken on purpose.
   }
   return blob;
+}
+
+function recordLine(record: EntryRecord): string {
+  return JSON.stringify(entryColumns.map((column) => record[column]));
 }

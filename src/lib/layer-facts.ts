@@ -39,7 +39,8 @@ export type EntryType = 'file' | 'dir' | 'symlink' | 'char' | 'block' | 'fifo' |
 
 /**
  * What one path of an unpacked layer has to be. The record of a layer is a file of lines, one JSON array each, in
- * the order of `entryColumns`: compact, and readable line by line.
+ * the order of `entryColumns`: compact, and readable line by line. It is written while the layer is made: a later line
+ * for a path counts instead of an earlier one, and a line with the path alone says that nothing is there any more.
  */
 export interface EntryRecord {
   /** latin1, as in `LayerFacts`. */

@@ -19,10 +19,20 @@ import {
 import { systemError } from '../lib/libc-library.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import { AttributeSetter, capabilityXattr, checkOwner, clampTime, clearXattrs } from './attributes.ts';
-import { DirectoryHandles } from './directory-handles.ts';
+import { DirectoryHandles, namesIn } from './directory-handles.ts';
 import { classifyName, cleanLinkTarget, maxPathBytes } from './entry-name.ts';
 import { entryError, hostError } from './errors.ts';
-import { DirectoryNode, directoriesDeepestFirst, Inode, type NamedNode, type SkippedNode } from './layer-tree.ts';
+import type { LayerRecord, RecordedAttributes } from './layer-record.ts';
+import {
+  DirectoryNode,
+  directoriesDeepestFirst,
+  type Inode,
+  LayerTree,
+  type NamedNode,
+  type PlainFile,
+  pathIn,
+  type SkippedNode,
+} from './layer-tree.ts';
 import type { LayerBudget } from './limits.ts';
 import { findDirectory, resolveDirectory } from './path-resolver.ts';
 import { typeFlags } from './tar-header.ts';
@@ -45,6 +55,12 @@ interface OpenFile {
   crc: number;
 }
 
+export interface ApplierOptions {
+  readonly support: OverlaySupport;
+  readonly budget: LayerBudget;
+  readonly record: LayerRecord;
+}
+
 /**
  * Makes the entries of one layer in an empty directory of its own, in the order of the archive (sections 4 – 7).
  * Directories get owner, mode, xattrs and times at the end only (`finishLayer` in `finish-layer.ts`): until then they are 0700, so that neither a
@@ -52,7 +68,7 @@ interface OpenFile {
  * use.
  */
 export class Applier implements EntryHandler {
-  readonly root = new DirectoryNode(undefined, '', true);
+  readonly tree: LayerTree;
   readonly handles: DirectoryHandles;
   readonly attributes: AttributeSetter;
   /** One sentence for each kind of thing that was left out. */
@@ -69,9 +85,10 @@ export class Applier implements EntryHandler {
   #ownerOfNew: { readonly uid: number; readonly gid: number } | undefined;
 
   /** @param targetFd an open, empty directory; closed by `close` */
-  constructor(targetFd: number, support: OverlaySupport, budget: LayerBudget) {
+  constructor(targetFd: number, { support, budget, record }: ApplierOptions) {
     this.#budget = budget;
-    this.handles = new DirectoryHandles(this.root, targetFd);
+    this.tree = new LayerTree(record);
+    this.handles = new DirectoryHandles(this.tree.root, targetFd);
     this.attributes = new AttributeSetter(support, (topic, text) => this.#warn(topic, text));
     // A default ACL here would be handed down to everything.
     clearXattrs(targetFd, (name) => name === 'security.selinux');
@@ -83,7 +100,7 @@ export class Applier implements EntryHandler {
     if (name.kind === 'skip') return;
     this.#budget.addEntry();
     if (name.kind === 'opaque') {
-      resolveDirectory(this.root, name.components, entry.name).marked = true;
+      resolveDirectory(this.tree, name.components, entry.name).marked = true;
       return;
     }
     const last = name.components.length - 1;
@@ -92,7 +109,7 @@ export class Applier implements EntryHandler {
       const type = JSON.stringify(String.fromCharCode(entry.type));
       throw entryError('unsupported-entry', entry.name, `images cannot hold entries of type ${type}`);
     }
-    const parent = resolveDirectory(this.root, name.components.slice(0, last), entry.name);
+    const parent = resolveDirectory(this.tree, name.components.slice(0, last), entry.name);
     if (name.kind === 'whiteout') hide(parent, base);
     else this.#make(entry, parent, base);
   }
@@ -111,7 +128,8 @@ export class Applier implements EntryHandler {
     if (file === undefined) return;
     const { fd, entry, parent, name } = file;
     if (entry.sparse) this.#check(truncateFd(fd, entry.size), 'ftruncate', entry);
-    const inode = new Inode('file', entry, { size: entry.size, content: entry.sparse ? '' : file.crc | 0 });
+    const content = entry.sparse ? '' : file.crc.toString(16).padStart(8, '0');
+    const inode = newInode('file', entry, { size: entry.size, content });
     const owner = this.#ownerOfNew!;
     if (owner.uid !== entry.uid || owner.gid !== entry.gid) {
       this.attributes.chownFd(fd, entry.name, entry.uid, entry.gid);
@@ -122,10 +140,11 @@ export class Applier implements EntryHandler {
       if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
     if (inode.mode !== this.#modeAtOpen(entry)) this.attributes.chmodFd(fd, entry.name, inode.mode);
-    this.attributes.setTimesFd(fd, entry.name, inode);
+    this.attributes.setTimesFd(fd, entry.name, inode.mtime);
     this.#file = undefined;
     closeFd(fd);
-    parent.add(name, inode);
+    if (this.#capable.has(inode)) parent.children.set(name, inode);
+    else this.tree.files.add(pathIn(parent, name), inode, inode);
   }
 
   /** Makes a directory that so far only whiteouts asked for, and those above it (P2). */
@@ -181,12 +200,12 @@ export class Applier implements EntryHandler {
   }
 
   #makeDirectory(entry: TarEntry, parent: DirectoryNode, name: string): void {
-    let node = parent.children.get(name);
+    let node = this.tree.child(parent, name);
     if (node?.kind !== 'directory') {
       this.#clear(parent, name);
       const directory = new DirectoryNode(parent, name, false);
       directory.afterOther = node !== undefined;
-      parent.add(name, directory);
+      parent.children.set(name, directory);
       node = directory;
     }
     this.materialise(node);
@@ -207,25 +226,25 @@ export class Applier implements EntryHandler {
     if (target === '') throw entryError('bad-link', entry.name, 'a symlink without a target');
     const directory = this.#clear(parent, name);
     this.#check(symlinkAt(target, directory, name), 'symlink', entry);
-    const inode = new Inode('symlink', { ...entry, mode: 0o777 }, { size: 0, content: target });
+    const inode = newInode('symlink', { ...entry, mode: 0o777 }, { size: 0, content: target });
     this.#setAttributesAt(entry, parent, name, inode);
-    parent.add(name, inode);
+    parent.children.set(name, inode);
   }
 
   /** E4, M5. */
   #makeHardlink(entry: TarEntry, parent: DirectoryNode, name: string): void {
     const target = this.#linkTarget(entry);
-    const existing = parent.children.get(name);
+    const existing = this.tree.child(parent, name);
     const isItself = target.parent === parent && target.name === name;
     if (isItself || (existing?.kind === 'directory' && isInside(target, existing))) {
       throw entryError('bad-link', entry.name, 'a hardlink that replaces its own target');
     }
     const directory = this.#clear(parent, name);
-    const { node: inode } = target;
-    if (inode.kind === 'skipped') {
+    if (target.node.kind === 'skipped') {
       this.#skip(parent, name);
       return;
     }
+    const inode = this.#inodeOf(target.parent, target.name, target.node);
     const from = this.handles.get(target.parent);
     this.#check(linkAt(from, target.name, directory, name), 'link', entry);
     this.linked.add(inode);
@@ -235,17 +254,27 @@ export class Applier implements EntryHandler {
     if (inode.type !== 'symlink') inode.mode = entry.mode & 0o7777;
     inode.uid = entry.uid;
     inode.gid = entry.gid;
-    Object.assign(inode, clampTime(entry.mtime));
+    inode.mtime = clampTime(entry.mtime);
     const kept = capability && !entry.xattrs?.has(capabilityXattr) ? [[capabilityXattr, capability] as const] : [];
     this.#setAttributesAt({ ...entry, xattrs: new Map([...kept, ...(entry.xattrs ?? [])]) }, parent, name, inode);
-    parent.add(name, inode);
+    parent.children.set(name, inode);
   }
 
-  #linkTarget(entry: TarEntry): NamedNode<Inode | SkippedNode> {
+  /** From now on the file has an inode of its own in the tree: its further names share it. */
+  #inodeOf(parent: DirectoryNode, name: string, node: Inode | PlainFile): Inode {
+    if (node.kind === 'inode') return node;
+    const { record } = node;
+    this.tree.files.remove(record.path);
+    const inode = newInode('file', { ...record, mtime: { sec: 0, nsec: 0 } }, record);
+    parent.children.set(name, inode);
+    return inode;
+  }
+
+  #linkTarget(entry: TarEntry): NamedNode<Inode | PlainFile | SkippedNode> {
     const components = cleanLinkTarget(entry.name, entry.linkName);
     const name = components?.at(-1);
-    const parent = components && findDirectory(this.root, components.slice(0, -1), entry.name);
-    const node = name === undefined ? undefined : parent?.children.get(name);
+    const parent = components && findDirectory(this.tree, components.slice(0, -1), entry.name);
+    const node = name === undefined || parent === undefined ? undefined : this.tree.child(parent, name);
     if (parent === undefined || name === undefined || node === undefined)
       throw entryError('bad-link', entry.name, 'the target of the hardlink is not in this layer');
     if (node.kind === 'directory') throw entryError('bad-link', entry.name, 'a hardlink to a directory');
@@ -275,15 +304,15 @@ export class Applier implements EntryHandler {
       this.#skip(parent, name);
       return;
     }
-    const inode = new Inode(type, entry, { size: 0, content: isDevice ? `${major}:${minor}` : '' });
+    const inode = newInode(type, entry, { size: 0, content: isDevice ? `${major}:${minor}` : '' });
     this.#setAttributesAt(entry, parent, name, inode);
-    parent.add(name, inode);
+    parent.children.set(name, inode);
   }
 
   /** A device that cannot be made here still replaces what the layers below have. */
   #skip(parent: DirectoryNode, name: string): void {
     const node: SkippedNode = { kind: 'skipped', parent, name };
-    parent.add(name, node);
+    parent.children.set(name, node);
     this.skipped.push(node);
     hide(parent, name);
     this.#warn('devices', 'device nodes were left out: this host does not allow them (user namespace)');
@@ -298,12 +327,12 @@ export class Applier implements EntryHandler {
       if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
     if (inode.type !== 'symlink') this.attributes.chmodAt(directory, name, entry.name, inode.mode);
-    this.attributes.setTimesAt(directory, name, entry.name, inode);
+    this.attributes.setTimesAt(directory, name, entry.name, inode.mtime);
   }
 
   /** Makes sure that the parent is there and the name is free (P1), and returns the parent's descriptor. */
   #clear(parent: DirectoryNode, name: string): number {
-    const existing = parent.children.get(name);
+    const existing = this.tree.child(parent, name);
     if (existing !== undefined) this.#remove({ parent, name, node: existing });
     this.materialise(parent);
     this.#budget.addInode();
@@ -312,12 +341,13 @@ export class Applier implements EntryHandler {
 
   #remove({ parent, name, node }: NamedNode): void {
     parent.children.delete(name);
-    if (node.kind === 'inode') this.#unlink(parent, name);
+    if (node.kind === 'inode' || node.kind === 'file') this.#unlink(parent, name);
     if (node.kind !== 'directory') return;
     for (const directory of directoriesDeepestFirst(node)) {
-      for (const [child, { kind }] of directory.children) if (kind === 'inode') this.#unlink(directory, child);
-      this.handles.forget(directory);
       if (!directory.onDisk) continue;
+      // Directories below are gone already.
+      for (const child of namesIn(this.handles.get(directory))) this.#unlink(directory, child);
+      this.handles.forget(directory);
       const result = removeDirectoryAt(this.handles.get(directory.parent!), directory.name);
       if (result < 0) throw hostError(directory.path, systemError(-result, 'rmdir'));
     }
@@ -326,6 +356,7 @@ export class Applier implements EntryHandler {
   #unlink(parent: DirectoryNode, name: string): void {
     const result = unlinkAt(this.handles.get(parent), name);
     if (result < 0) throw hostError(name, systemError(-result, 'unlink'));
+    this.tree.files.remove(pathIn(parent, name));
   }
 
   #mkdir(node: DirectoryNode): void {
@@ -359,4 +390,12 @@ function isInside({ parent }: NamedNode, directory: DirectoryNode): boolean {
     if (above === directory) return true;
   }
   return false;
+}
+
+function newInode(
+  type: Inode['type'],
+  { mode, uid, gid, mtime }: RecordedAttributes,
+  { size, content }: { size: number; content: string },
+): Inode {
+  return { kind: 'inode', type, mode: mode & 0o7777, uid, gid, mtime: clampTime(mtime), size, content };
 }

@@ -6,6 +6,19 @@ import { readError } from './errors.ts';
 /** Bytes of one read, and of one piece of decompressed data: 64 KiB to 1 MiB are equally fast, 16 KiB costs twice. */
 export const chunkBytes = 256 * 1024;
 
+/** Of layers that this thread has done: what is left to the garbage collector stays for a dozen layers. */
+const spareChunks: Buffer[] = [];
+
+/** Memory for one chunk; give it back with `giveChunkBack`. */
+export function takeChunk(): Buffer {
+  return spareChunks.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
+}
+
+/** Nobody uses the chunk any more. */
+export function giveChunkBack(chunk: Buffer): void {
+  spareChunks.push(chunk);
+}
+
 /** Bytes in chunks of any size; the memory of a chunk is used again for the next one. */
 export interface ByteSource {
   /** The next bytes, at least one; undefined at the end. */
@@ -33,7 +46,7 @@ function readBlob(fd: number, buffer: Buffer, length: number, position: number |
 /** Reads a file from its start. */
 export class FileSource implements ByteSource {
   readonly #fd: number;
-  readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  readonly #buffer = takeChunk();
   #consumed = 0;
 
   constructor(path: string) {
@@ -53,6 +66,7 @@ export class FileSource implements ByteSource {
 
   close(): void {
     closeSync(this.#fd);
+    giveChunkBack(this.#buffer);
   }
 }
 
@@ -63,7 +77,7 @@ export class BlobAbandoned extends Error {}
 export class GrowingSource implements ByteSource {
   readonly #blob: GrowingBlob;
   readonly #checkStop: () => void;
-  readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  readonly #buffer = takeChunk();
   #consumed = 0;
 
   /** @param checkStop called now and then while there is nothing to read; may throw */
@@ -88,13 +102,15 @@ export class GrowingSource implements ByteSource {
     return this.#buffer.subarray(0, length);
   }
 
-  close(): void {}
+  close(): void {
+    giveChunkBack(this.#buffer);
+  }
 }
 
 /** Reads a blob that is on no disk, as it comes through a `BytePipe`. */
 export class PipedSource implements ByteSource {
   readonly #pipe: BytePipeReader;
-  readonly #buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  readonly #buffer = takeChunk();
   #consumed = 0;
 
   /** @param checkStop called now and then while there is nothing to read; may throw */
@@ -114,5 +130,7 @@ export class PipedSource implements ByteSource {
     return length === 0 ? undefined : this.#buffer.subarray(0, length);
   }
 
-  close(): void {}
+  close(): void {
+    giveChunkBack(this.#buffer);
+  }
 }

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { closeFd, openAt, openBeneath, openFlags } from '../lib/libc-at.ts';
 import { systemError } from '../lib/libc-library.ts';
@@ -105,6 +106,11 @@ export class DirectoryHandles {
     }
     return fd;
   }
+}
+
+/** Of an open directory; bytes as latin1. */
+export function namesIn(fd: number): string[] {
+  return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer' }).map((name) => name.toString('latin1'));
 }
 
 /** Opens a directory several levels down without following a symlink. Descriptor or −errno. */

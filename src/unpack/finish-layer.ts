@@ -1,12 +1,17 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
-import type { EntryRecord, EntryType, LayerFacts } from '../lib/layer-facts.ts';
-import { entryColumns } from '../lib/layer-facts.ts';
+import type { LayerFacts } from '../lib/layer-facts.ts';
 import { fileTypes, mknodat } from '../lib/libc.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import type { Applier } from './apply.ts';
 import { hostError } from './errors.ts';
-import { type DirectoryNode, directoriesDeepestFirst, type Inode, nodesParentsFirst, pathIn } from './layer-tree.ts';
-import type { Timestamp } from './pax.ts';
+import type { LayerRecord } from './layer-record.ts';
+import {
+  type DirectoryNode,
+  directoriesDeepestFirst,
+  type Inode,
+  type LayerTree,
+  nodesParentsFirst,
+  pathIn,
+} from './layer-tree.ts';
 
 /**
  * The end of a layer: whiteouts and opaque marks, which hold wherever they stood in the stream (W1 – W8), then the
@@ -19,22 +24,24 @@ export type TreeFacts = Pick<
   'marks' | 'implied' | 'whiteouts' | 'opaques' | 'fresh' | 'rootOpaque' | 'skipped' | 'warnings' | 'contentBytes'
 >;
 
-/** @returns the facts; the entries are written to `entriesFile` as they have to be on disk */
-export function finishLayer(applier: Applier, support: OverlaySupport, entriesFile: string): TreeFacts {
-  settleWhiteoutParents(applier, applier.root);
-  const marks = decideMarks(applier.root);
+/** @returns the facts; what is not in the record yet is added to it */
+export function finishLayer(applier: Applier, support: OverlaySupport, record: LayerRecord): TreeFacts {
+  const { tree } = applier;
+  const { root } = tree;
+  settleWhiteoutParents(applier, root);
+  const marks = decideMarks(tree);
   const onDisk = support.mode === 'overlay';
   if (onDisk) for (const { parent, name } of marks.whiteouts) makeWhiteout(applier, parent, name);
   const opaqueXattr = onDisk ? `${support.userxattr ? 'user' : 'trusted'}.overlay.opaque` : undefined;
   finishDirectories(applier, marks, opaqueXattr);
-  const contentBytes = writeRecord(applier, marks, opaqueXattr, entriesFile);
+  const contentBytes = writeRecord(applier, marks, opaqueXattr, record);
   return {
     marks: onDisk ? (support.userxattr ? 'user' : 'trusted') : 'none',
     implied: marks.implied.map((node) => node.path),
     whiteouts: marks.whiteouts.map(({ parent, name }) => pathIn(parent, name)),
     opaques: [...marks.opaques].map((node) => node.path),
     fresh: marks.fresh.map((node) => node.path),
-    rootOpaque: applier.root.marked,
+    rootOpaque: root.marked,
     skipped: applier.skipped
       .filter((node) => node.parent.children.get(node.name) === node)
       .map(({ parent, name }) => pathIn(parent, name)),
@@ -67,14 +74,15 @@ interface Marks {
   readonly implied: DirectoryNode[];
 }
 
-function decideMarks(root: DirectoryNode): Marks {
+function decideMarks(tree: LayerTree): Marks {
+  const { root } = tree;
   const marks: Marks = { whiteouts: [], opaques: new Set(), fresh: [], implied: [] };
   const waiting: { node: DirectoryNode; hidesBelow: boolean }[] = [{ node: root, hidesBelow: root.marked }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { node, hidesBelow } = next;
     if (!hidesBelow) {
       for (const name of node.whiteouts ?? []) {
-        const child = node.children.get(name);
+        const child = tree.child(node, name);
         if (child === undefined || child.kind === 'skipped') marks.whiteouts.push({ parent: node, name });
       }
     }
@@ -104,12 +112,12 @@ function makeWhiteout(applier: Applier, parent: DirectoryNode, name: string): vo
 const unlisted = { mode: 0o755, uid: 0, gid: 0, mtime: { sec: 0, nsec: 0 }, xattrs: undefined };
 
 function finishDirectories(
-  { root, handles, attributes }: Applier,
+  { tree, handles, attributes }: Applier,
   marks: Marks,
   opaqueXattr: string | undefined,
 ): void {
   const opaqueMark = opaqueXattr === undefined ? undefined : new Map([[opaqueXattr, Buffer.from('y')]]);
-  for (const node of directoriesDeepestFirst(root)) {
+  for (const node of directoriesDeepestFirst(tree.root)) {
     const { mode, uid, gid, mtime, xattrs } = node.attributes ?? unlisted;
     const fd = handles.get(node);
     const path = node.path;
@@ -122,55 +130,31 @@ function finishDirectories(
 }
 
 /** @returns bytes of all files, each inode once */
-function writeRecord({ root, linked }: Applier, marks: Marks, opaqueXattr: string | undefined, path: string): number {
-  const fd = openSync(path, 'wx', 0o600);
+function writeRecord(
+  { tree, linked }: Applier,
+  marks: Marks,
+  opaqueXattr: string | undefined,
+  record: LayerRecord,
+): number {
   const counted = new Set<Inode>();
-  let contentBytes = 0;
-  let text = '';
-  const flush = () => {
-    writeSync(fd, text);
-    text = '';
-  };
-  const add = (record: EntryRecord) => {
-    text += `${JSON.stringify(entryColumns.map((column) => record[column]))}\n`;
-    if (text.length > 65_536) flush();
-  };
-  try {
-    for (const { parent, name, node } of nodesParentsFirst(root)) {
-      if (node.kind === 'skipped') continue;
-      if (node.kind === 'directory') {
-        const own = node.attributes ?? unlisted;
-        add(recordOf(node.path, 'dir', own, { size: 0, content: marks.opaques.has(node) ? (opaqueXattr ?? '') : '' }));
-        continue;
-      }
-      const { type, size } = node;
-      add(recordOf(pathIn(parent, name), type, { ...node, mtime: node }, { size, content: contentText(node) }));
-      if (counted.has(node)) continue;
-      if (linked.has(node)) counted.add(node);
-      contentBytes += size;
+  let { contentBytes } = tree.files;
+  for (const { parent, name, node } of nodesParentsFirst(tree.root)) {
+    if (node.kind === 'skipped') continue;
+    if (node.kind === 'directory') {
+      const content = marks.opaques.has(node) ? (opaqueXattr ?? '') : '';
+      record.add(node.path, 'dir', node.attributes ?? unlisted, { size: 0, content });
+      continue;
     }
-    if (opaqueXattr !== undefined) {
-      for (const { parent, name } of marks.whiteouts) {
-        add(recordOf(pathIn(parent, name), 'whiteout', unlisted, { size: 0, content: '' }));
-      }
-    }
-    flush();
-  } finally {
-    closeSync(fd);
+    record.add(pathIn(parent, name), node.type, node, node);
+    if (counted.has(node)) continue;
+    if (linked.has(node)) counted.add(node);
+    contentBytes += node.size;
   }
+  if (opaqueXattr !== undefined) {
+    for (const { parent, name } of marks.whiteouts) {
+      record.add(pathIn(parent, name), 'whiteout', unlisted, { size: 0, content: '' });
+    }
+  }
+  record.flush();
   return contentBytes;
-}
-
-function recordOf(
-  path: string,
-  type: EntryType,
-  { mode, uid, gid, mtime }: { mode: number; uid: number; gid: number; mtime: Timestamp },
-  { size, content }: { size: number; content: string },
-): EntryRecord {
-  const nanoseconds = mtime.sec === 0 ? `${mtime.nsec}` : `${mtime.sec}${String(mtime.nsec).padStart(9, '0')}`;
-  return { path, type, mode, uid, gid, size, mtime: nanoseconds, content };
-}
-
-function contentText({ content }: Inode): string {
-  return typeof content === 'string' ? content : (content >>> 0).toString(16).padStart(8, '0');
 }

@@ -1,48 +1,32 @@
-import { clampTime } from './attributes.ts';
+import type { EntryRecord } from '../lib/layer-facts.ts';
 import { pathOfPlace } from './directory-handles.ts';
+import type { LayerRecord } from './layer-record.ts';
 import type { Timestamp } from './pax.ts';
+import { PlainFiles } from './plain-files.ts';
 
 /**
  * The tree that a layer has made so far, in memory. The target directory belongs to one applier and starts empty, so
  * that this is the truth: parents are found without asking the file system, symlinks included.
  */
 
-/**
- * A file, device, fifo or symlink, under all its names. A layer may have 100,000 of them: what is not in here, and no
- * object of its own, is the difference between 450 and 240 bytes for each.
- */
-export class Inode implements Timestamp {
+/** A device, fifo or symlink, or a file that is not plain, under all its names. */
+export interface Inode {
+  readonly kind: 'inode';
   readonly type: 'file' | 'symlink' | 'char' | 'block' | 'fifo';
   mode: number;
   uid: number;
   gid: number;
-  /** Of the last change. */
-  sec: number;
-  nsec: number;
+  mtime: Timestamp;
   /** Bytes; files only. */
   readonly size: number;
-  /** The CRC-32 of a file as a signed number, or text, as in `EntryRecord.content`. */
-  readonly content: number | string;
+  /** As in `EntryRecord.content`. */
+  readonly content: string;
+}
 
-  constructor(
-    type: Inode['type'],
-    attributes: { mode: number; uid: number; gid: number; mtime: Timestamp },
-    own: { size: number; content: number | string },
-  ) {
-    this.type = type;
-    this.mode = attributes.mode & 0o7777;
-    this.uid = attributes.uid;
-    this.gid = attributes.gid;
-    const { sec, nsec } = clampTime(attributes.mtime);
-    this.sec = sec;
-    this.nsec = nsec;
-    this.size = own.size;
-    this.content = own.content;
-  }
-
-  get kind() {
-    return 'inode' as const;
-  }
+/** A file with one name, all its bytes and no `security.capability`. It has no node: only its line in the record. */
+export interface PlainFile {
+  readonly kind: 'file';
+  readonly record: EntryRecord;
 }
 
 /** A device that the host did not allow to make: it counts as there, and nothing is on disk. */
@@ -60,7 +44,7 @@ export interface DirectoryAttributes {
   xattrs: ReadonlyMap<string, Buffer> | undefined;
 }
 
-export type Node = DirectoryNode | Inode | SkippedNode;
+export type Node = DirectoryNode | Inode | SkippedNode | PlainFile;
 
 /** A name in a directory, and what it stands for. */
 export interface NamedNode<T extends Node = Node> {
@@ -73,7 +57,8 @@ export class DirectoryNode {
   readonly kind = 'directory';
   readonly parent: DirectoryNode | undefined;
   readonly name: string;
-  readonly children: Map<string, Node> = new Map();
+  /** All but plain files. @see LayerTree.child */
+  readonly children: Map<string, Exclude<Node, PlainFile>> = new Map();
   /** Set by the entry that lists the directory; an implied one has none (P2). */
   attributes: DirectoryAttributes | undefined;
   /** False while only whiteouts below have asked for it (W1). */
@@ -84,6 +69,7 @@ export class DirectoryNode {
   marked = false;
   /** Names that the layers below must not show here (W1). */
   whiteouts: Set<string> | undefined;
+  #path: string | undefined;
 
   constructor(parent: DirectoryNode | undefined, name: string, onDisk: boolean) {
     this.parent = parent;
@@ -91,22 +77,29 @@ export class DirectoryNode {
     this.onDisk = onDisk;
   }
 
-  add(name: string, node: Node): void {
-    this.children.set(ownText(name), node);
-  }
-
   /** From the root, without a leading slash; empty for the root. */
   get path(): string {
-    return pathOfPlace(this);
+    this.#path ??= pathOfPlace(this);
+    return this.#path;
   }
 }
 
-/** A part of a longer text keeps all of that in memory; a copy does not. */
-function ownText(name: string): string {
-  return name.length < shortestPart ? name : Buffer.from(name, 'latin1').toString('latin1');
+/** What stands in a directory under a name. */
+export class LayerTree {
+  readonly root = new DirectoryNode(undefined, '', true);
+  readonly files: PlainFiles;
+
+  constructor(record: LayerRecord) {
+    this.files = new PlainFiles(record);
+  }
+
+  child(parent: DirectoryNode, name: string): Node | undefined {
+    const node = parent.children.get(name);
+    if (node) return node;
+    const record = this.files.find(pathIn(parent, name));
+    return record && { kind: 'file', record };
+  }
 }
-/** V8 copies what is shorter itself. */
-const shortestPart = 13;
 
 /** The path of something in a directory. */
 export function pathIn(directory: DirectoryNode, name: string): string {
@@ -136,8 +129,8 @@ export function* deepestFirst<T>(root: T, childrenOf: (node: T) => Iterator<T>):
   }
 }
 
-/** Every node of a tree but its root, parents before their children. */
-export function* nodesParentsFirst(root: DirectoryNode): Generator<NamedNode> {
+/** Every node of a tree but its root and plain files, parents before their children. */
+export function* nodesParentsFirst(root: DirectoryNode): Generator<NamedNode<Exclude<Node, PlainFile>>> {
   const waiting: DirectoryNode[] = [root];
   for (let parent = waiting.pop(); parent !== undefined; parent = waiting.pop()) {
     for (const [name, node] of parent.children) {

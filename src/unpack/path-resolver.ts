@@ -1,6 +1,6 @@
 import { maxComponentBytes } from './entry-name.ts';
 import { entryError, printableName } from './errors.ts';
-import { DirectoryNode, type Node } from './layer-tree.ts';
+import { DirectoryNode, type LayerTree, type Node } from './layer-tree.ts';
 
 /**
  * Finds the directory of an entry inside the layer's own tree, as chroot(2) would (N5): symlinks of this layer count
@@ -18,13 +18,13 @@ const maxLinks = 255;
  * @throws LayerError `not-a-directory` (P4), `unsafe-path` for a loop of symlinks, `name-too-long` for a component that
  * comes from a symlink
  */
-export function resolveDirectory(root: DirectoryNode, components: readonly string[], entry: string): DirectoryNode {
-  const found = walk(root, components, entry, (parent, name) => {
+export function resolveDirectory(tree: LayerTree, components: readonly string[], entry: string): DirectoryNode {
+  const found = walk(tree, components, entry, (parent, name) => {
     if (name.length > maxComponentBytes) {
       throw entryError('name-too-long', entry, `its path leads to a component of ${name.length} bytes`);
     }
     const directory = new DirectoryNode(parent, name, false);
-    parent.add(name, directory);
+    parent.children.set(name, directory);
     return directory;
   });
   if (typeof found === 'string') {
@@ -38,11 +38,11 @@ export function resolveDirectory(root: DirectoryNode, components: readonly strin
  * @throws LayerError `unsafe-path` for a loop of symlinks
  */
 export function findDirectory(
-  root: DirectoryNode,
+  tree: LayerTree,
   components: readonly string[],
   entry: string,
 ): DirectoryNode | undefined {
-  const found = walk(root, components, entry, () => undefined);
+  const found = walk(tree, components, entry, () => undefined);
   return typeof found === 'string' ? undefined : found;
 }
 
@@ -53,11 +53,12 @@ function isUnused({ onDisk, children, whiteouts, marked }: DirectoryNode): boole
 
 /** The directory; undefined where a component is missing; the name of a component that is no directory. */
 function walk(
-  root: DirectoryNode,
+  tree: LayerTree,
   components: readonly string[],
   entry: string,
   onMissing: (parent: DirectoryNode, name: string) => DirectoryNode | undefined,
 ): DirectoryNode | string | undefined {
+  const { root } = tree;
   let current = root;
   let links = 0;
   /** What is still to walk, last first; used once a symlink is met. */
@@ -73,7 +74,7 @@ function walk(
       if (isUnused(left)) current.children.delete(left.name);
       continue;
     }
-    const child: Node | undefined = current.children.get(component);
+    const child: Node | undefined = tree.child(current, component);
     if (child === undefined) {
       const made = onMissing(current, component);
       if (made === undefined) return undefined;

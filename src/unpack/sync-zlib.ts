@@ -7,7 +7,7 @@ import {
   type ZstdDecompress,
   zstdCompressSync,
 } from 'node:zlib';
-import { chunkBytes } from './byte-source.ts';
+import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { LayerError } from './errors.ts';
 
 /**
@@ -44,7 +44,7 @@ export class SyncDecompressor {
   readonly #handle: NativeHandle;
   readonly #writeState: Uint32Array;
   readonly #sink: Sink;
-  readonly #output = Buffer.allocUnsafeSlow(chunkBytes);
+  readonly #output = takeChunk();
   #failure: string | undefined;
 
   constructor(stream: Gunzip | ZstdDecompress, sink: Sink) {
@@ -78,6 +78,7 @@ export class SyncDecompressor {
 
   close(): void {
     this.#stream.destroy();
+    giveChunkBack(this.#output);
   }
 }
 

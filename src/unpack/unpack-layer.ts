@@ -9,6 +9,7 @@ import { openTreeRoot } from './directory-handles.ts';
 import { LayerError } from './errors.ts';
 import { finishLayer } from './finish-layer.ts';
 import { layerCompression } from './layer-media-types.ts';
+import { LayerRecord } from './layer-record.ts';
 import { defaultLimits, LayerBudget, type UnpackLimits } from './limits.ts';
 import { TarReader } from './tar-reader.ts';
 
@@ -53,7 +54,8 @@ export async function unpackLayer(
   const limits = { ...defaultLimits, ...job.limits };
   const budget = new LayerBudget(limits, job.targetDir);
   const digester = new Digester(digestAlgorithm(job.diffId));
-  const applier = new Applier(openTreeRoot(job.targetDir), job.overlay, budget);
+  const record = new LayerRecord(job.entriesFile);
+  const applier = new Applier(openTreeRoot(job.targetDir), { support: job.overlay, budget, record });
   try {
     const reader = new TarReader(applier, limits);
     const take = (bytes: Buffer) => {
@@ -67,7 +69,7 @@ export async function unpackLayer(
     if (diffId !== job.diffId) {
       throw new LayerError('digest-mismatch', `the layer unpacks to ${diffId}; the image config states ${job.diffId}`);
     }
-    const facts = finishLayer(applier, job.overlay, job.entriesFile);
+    const facts = finishLayer(applier, job.overlay, record);
     const mismatch = found === stated || budget.bytes === 0 ? [] : [labelWarning(job.mediaType, found)];
     return {
       version: 1,
@@ -79,6 +81,7 @@ export async function unpackLayer(
     };
   } finally {
     applier.close();
+    record.close();
   }
 }
 

@@ -1,14 +1,14 @@
-import { fstatSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { EntryRecord } from '../lib/layer-facts.ts';
-import { entryColumns } from '../lib/layer-facts.ts';
 import { splitDevice } from '../lib/libc.ts';
 import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
 import { errnoName } from '../lib/libc-library.ts';
 import { getXattr } from './attributes.ts';
 import { chunkBytes } from './byte-source.ts';
-import { openSteps, openTreeRoot } from './directory-handles.ts';
+import { namesIn, openSteps, openTreeRoot } from './directory-handles.ts';
+import { readLayerRecord } from './layer-record.ts';
 
 /** One thing about a layer on disk that is not as it was unpacked. */
 export interface LayerFinding {
@@ -30,7 +30,7 @@ export async function* verifyLayer(
   entriesFile: string,
   options: { content?: boolean } = {},
 ): AsyncGenerator<LayerFinding> {
-  const records = readRecords(entriesFile);
+  const records = readLayerRecord(entriesFile);
   const rootFd = openTreeRoot(dir);
   try {
     let done = 0;
@@ -42,7 +42,7 @@ export async function* verifyLayer(
     }
     const directories = ['', ...[...records.values()].filter(({ type }) => type === 'dir').map(({ path }) => path)];
     for (const directory of directories) {
-      for (const name of namesIn(rootFd, directory)) {
+      for (const name of namesBelow(rootFd, directory)) {
         const path = directory === '' ? name : `${directory}/${name}`;
         if (!records.has(path)) yield { path, problem: 'not part of the layer' };
       }
@@ -51,17 +51,6 @@ export async function* verifyLayer(
   } finally {
     closeFd(rootFd);
   }
-}
-
-function readRecords(entriesFile: string): Map<string, EntryRecord> {
-  const records = new Map<string, EntryRecord>();
-  for (const line of readFileSync(entriesFile, 'utf8').split('\n')) {
-    if (line === '') continue;
-    const values = JSON.parse(line) as unknown[];
-    const record = Object.fromEntries(entryColumns.map((column, index) => [column, values[index]]));
-    records.set(record.path as string, record as unknown as EntryRecord);
-  }
-  return records;
 }
 
 function compare(rootFd: number, record: EntryRecord, withContent: boolean): string | undefined {
@@ -136,11 +125,11 @@ function openPath(rootFd: number, path: string, access: number): number {
   return fd;
 }
 
-function namesIn(rootFd: number, directory: string): string[] {
+function namesBelow(rootFd: number, directory: string): string[] {
   const fd = directory === '' ? rootFd : openSteps(rootFd, directory.split('/'));
   if (fd < 0) return [];
   try {
-    return readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer' }).map((name) => name.toString('latin1'));
+    return namesIn(fd);
   } finally {
     if (fd !== rootFd) closeFd(fd);
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Applier } from '../../src/unpack/apply.ts';
 import { openTreeRoot } from '../../src/unpack/directory-handles.ts';
+import { LayerRecord } from '../../src/unpack/layer-record.ts';
 import { defaultLimits, LayerBudget } from '../../src/unpack/limits.ts';
 import { TarReader } from '../../src/unpack/tar-reader.ts';
 import { type TarFields, tarEntry } from '../support/tar-builder.ts';
@@ -20,8 +21,13 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('nothing leads outside 
     [outside, layer] = [join(folder, 'outside'), join(folder, 'layer')];
     for (const dir of [outside, layer]) mkdirSync(dir);
     const budget = new LayerBudget(defaultLimits, layer);
-    const applier = new Applier(openTreeRoot(layer), { mode: 'overlay', userxattr: false }, budget);
-    onTestFinished(() => applier.close());
+    const record = new LayerRecord(join(folder, 'entries'));
+    const support = { mode: 'overlay', userxattr: false } as const;
+    const applier = new Applier(openTreeRoot(layer), { support, budget, record });
+    onTestFinished(() => {
+      applier.close();
+      record.close();
+    });
     const reader = new TarReader(applier, defaultLimits);
     apply = (...entries) => {
       for (const entry of entries) reader.write(tarEntry(entry));

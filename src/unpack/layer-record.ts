@@ -1,0 +1,104 @@
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { type EntryRecord, type EntryType, entryColumns } from '../lib/layer-facts.ts';
+import { hostError } from './errors.ts';
+import type { Timestamp } from './pax.ts';
+
+export interface RecordedAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: Timestamp;
+}
+
+/** Of one write. */
+const pieceBytes = 64 * 1024;
+
+/** Writes the record of a layer: what is on disk, entry by entry as it is made. @see EntryRecord */
+export class LayerRecord {
+  readonly #fd: number;
+  readonly #piece = Buffer.allocUnsafeSlow(pieceBytes);
+  #pending = 0;
+  #written = 0;
+
+  /** @param path of a file that does not exist */
+  constructor(path: string) {
+    this.#fd = openSync(path, 'wx+', 0o600);
+  }
+
+  /** A later line for the same path counts instead of an earlier one. @returns where the line is, for `read` */
+  add(
+    path: string,
+    type: EntryType,
+    { mode, uid, gid, mtime }: RecordedAttributes,
+    { size, content }: { size: number; content: string },
+  ): number {
+    const nanoseconds = mtime.sec === 0 ? `${mtime.nsec}` : `${mtime.sec}${String(mtime.nsec).padStart(9, '0')}`;
+    const record: EntryRecord = { path, type, mode, uid, gid, size, mtime: nanoseconds, content };
+    return this.#append(entryColumns.map((column) => record[column]));
+  }
+
+  /** Nothing is at the path any more. */
+  remove(path: string): void {
+    this.#append([path]);
+  }
+
+  read(offset: number): EntryRecord {
+    this.flush();
+    for (let bytes = 1024; ; bytes *= 8) {
+      const buffer = Buffer.allocUnsafe(bytes);
+      const length = readSync(this.#fd, buffer, 0, bytes, offset);
+      const end = buffer.subarray(0, length).indexOf('\n');
+      if (end !== -1) return parseLine(buffer.toString('utf8', 0, end)) as EntryRecord;
+    }
+  }
+
+  /** Hands everything to the kernel. */
+  flush(): void {
+    try {
+      for (let done = 0; done < this.#pending; ) {
+        done += writeSync(this.#fd, this.#piece, done, this.#pending - done, this.#written + done);
+      }
+    } catch (error) {
+      throw hostError('the record of the layer', error as NodeJS.ErrnoException);
+    }
+    this.#written += this.#pending;
+    this.#pending = 0;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #append(values: readonly unknown[]): number {
+    const line = `${JSON.stringify(values)}\n`;
+    // Two bytes a character at most; two longest paths take 48 KiB, all escaped.
+    if (this.#pending + line.length * 2 > pieceBytes) this.flush();
+    const offset = this.#written + this.#pending;
+    this.#pending += this.#piece.write(line, this.#pending);
+    return offset;
+  }
+}
+
+/** What is on disk of a layer, by path. */
+export function readLayerRecord(path: string): Map<string, EntryRecord> {
+  const records = new Map<string, EntryRecord>();
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    if (line === '') continue;
+    const record = parseLine(line);
+    if (isThere(record)) records.set(record.path, record);
+    else records.delete(record.path);
+  }
+  return records;
+}
+
+/** A path that is gone has nothing but itself. */
+type RecordLine = EntryRecord | Pick<EntryRecord, 'path'>;
+
+function parseLine(line: string): RecordLine {
+  const values = JSON.parse(line) as unknown[];
+  return Object.fromEntries(values.map((value, index) => [entryColumns[index]!, value])) as unknown as RecordLine;
+}
+
+function isThere(line: RecordLine): line is EntryRecord {
+  return 'type' in line;
+}
