@@ -38,11 +38,11 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
       const name = `${registry.address}/app:1`;
       await expectDone(['gc', '--root', root]);
       if (of) await mkdir(path.join(root, path.dirname(of)), { recursive: true });
-      const only = of ? ['-P', path.join(root, of)] : [];
-      const strace = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${call}:error=${errno}`, ...only];
-      const failed = await runLading(['-v', 'pull', '-q', name, '--root', root], {
-        command: [...strace, process.execPath, main],
-      });
+      const failed = await runFailing(
+        ['-v', 'pull', '-q', name, '--root', root],
+        `${call}:error=${errno}`,
+        of && path.join(root, of),
+      );
       expect(failed).toMatchObject({ exitCode: 1, stdout: '' });
       expect(failed.stderr).toContain(`code: ${code}`);
       await expectDone(['check', '--root', root]);
@@ -51,7 +51,62 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
       await expectDone(['check', '--root', root]);
     },
   );
+
+  describe('while it reads a blob that is stored', () => {
+    const layer = image.layers[0]!.digest;
+
+    /** A node with the blobs of an image whose layers could not be published. */
+    async function nodeWithBlobs() {
+      const root = path.join(await temporaryFolder(), 'node');
+      const pull = ['-v', 'pull', '-q', `${registry.address}/app:1`, '--root', root];
+      expect(await runFailing(pull, 'syncfs:error=EIO')).toMatchObject({ exitCode: 1 });
+      return { root, pull, blob: path.join(root, 'blobs', layer.replace(':', '/')) };
+    }
+    const fetches = (stderr: string) => stderr.split('\n').filter((line) => line.includes('/blobs/'));
+
+    test('each time: the blob is fetched again, and nothing else', async () => {
+      const { root, pull, blob } = await nodeWithBlobs();
+      const { exitCode, stderr } = await runFailing(pull, 'read,pread64:error=EIO', blob);
+      expect(exitCode, stderr).toBe(0);
+      expect(fetches(stderr)).toEqual([expect.stringContaining(layer)]);
+      await expectDone(['check', '--root', root]);
+    });
+
+    test('once: one clear error, and the next pull has the blob', async () => {
+      const { root, pull, blob } = await nodeWithBlobs();
+      // Of each thread: the one that unpacks reads in pieces, the one that looks for damage all at once.
+      const failed = await runFailing(pull, 'read,pread64:error=EIO:when=2', blob);
+      expect(failed).toMatchObject({ exitCode: 1, stdout: '' });
+      expect(failed.stderr.match(/^error: .*$/gm)).toEqual([
+        'error: cannot read the blob of a layer: EIO: i/o error, read',
+      ]);
+      expect(failed.stderr).toContain('code: ERR_LADING_DISK_FAILING');
+      await expectDone(['check', '--root', root]);
+      expect(fetches((await expectDone(pull)).stderr)).toEqual([]);
+      await expectDone(['check', '--root', root]);
+    });
+
+    test('in a check: it is named, and fetched again where that is asked for', async () => {
+      const { root, pull, blob } = await nodeWithBlobs();
+      await expectDone(pull);
+      const found = await runFailing(['check', '--root', root], 'read,pread64:error=EIO', blob);
+      expect(found.exitCode).toBe(1);
+      expect(found.stdout).toContain(`${layer} cannot be read: EIO: i/o error, read\n`);
+      expect(found.stderr.match(/^error: .*$/gm)).toEqual([`error: 1 problem on this node (${root})`]);
+      await expectDone(['check', '--root', root]);
+      const repaired = await runFailing(['-v', 'check', '--repair', '--root', root], 'read,pread64:error=EIO', blob);
+      expect(repaired).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('(repaired)') });
+      expect(fetches(repaired.stderr)).toEqual([expect.stringContaining(layer)]);
+      await expectDone(['check', '--root', root]);
+    });
+  });
 });
+
+/** @param inject as `strace -e inject` takes it @param of the only file or folder that it is for */
+function runFailing(args: string[], inject: string, of?: string) {
+  const strace = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, ...(of ? ['-P', of] : [])];
+  return runLading(args, { command: [...strace, process.execPath, main] });
+}
 
 async function expectDone(args: string[]) {
   const result = await runLading(args);
