@@ -8,7 +8,7 @@ import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from 
 import { runLading } from '../support/lading-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-const image = testImage({ layers: [tarOf({ 'a/': '', 'a/one': noise(600_000, 1) }), tarOf({ 'b/two': 'two' })] });
+const image = testImage({ layers: [tarOf({ 'a/': '', 'a/one': noise(2_000_000, 1) }), tarOf({ 'b/two': 'two' })] });
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** strace(1) makes system calls of the real program fail, as a failing device does. */
@@ -74,8 +74,8 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
 
     test('once: one clear error, and the next pull has the blob', async () => {
       const { root, pull, blob } = await nodeWithBlobs();
-      // Of each thread: the one that unpacks reads in pieces, the one that looks for damage all at once.
-      const failed = await runFailing(pull, 'read,pread64:error=EIO:when=2', blob);
+      // strace counts for each thread: the one that unpacks reads all of the blob, those that look for damage take turns.
+      const failed = await runFailing(pull, 'read,pread64:error=EIO:when=8', blob);
       expect(failed).toMatchObject({ exitCode: 1, stdout: '' });
       expect(failed.stderr.match(/^error: .*$/gm)).toEqual([
         'error: cannot read the blob of a layer: EIO: i/o error, read',
