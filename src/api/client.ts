@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import type { ApiError, ApiPod, RetriedPod } from './messages.ts';
 import { socketsOf } from './socket.ts';
+import { sumMetrics } from './sum-metrics.ts';
 
 export type { ApiPod, ApiPodContainer, RetriedPod } from './messages.ts';
 
@@ -35,11 +36,7 @@ export class RunningPods {
   async retry(name: string): Promise<RetriedPod> {
     const processes = await this.#processes();
     const all = processes.flatMap(({ socket, pods }) => pods.map((pod) => ({ socket, pod })));
-    if (processes.length === 0) {
-      throw new LadingError('ERR_LADING_NOTHING_RUNS', `nothing runs on this node (${this.#root})`, {
-        hint: 'Only pods of a `lading run` that goes on can be told to try again; --root selects another node.',
-      });
-    }
+    if (processes.length === 0) throw this.#nothingRuns('can be told to try again');
     const found = all.filter(({ pod }) => [pod.name, `${pod.namespace}/${pod.name}`].includes(name));
     if (found.length === 0) {
       const names = all.map(({ pod }) => pod.name).join(', ');
@@ -58,6 +55,24 @@ export class RunningPods {
     return retryAt((waiting[0] ?? found[0]!).socket, [...full][0]!);
   }
 
+  /**
+   * What has happened to images in all processes together, as text for Prometheus.
+   * @throws LadingError `ERR_LADING_NOTHING_RUNS`
+   */
+  async metrics(): Promise<string> {
+    const sockets = await socketsOf(this.#folder, this.#root);
+    const answers = await Promise.all(sockets.map((socket) => unlessGone(socket, call(socket, 'GET', '/metrics'))));
+    const texts = answers.filter((text) => typeof text === 'string');
+    if (texts.length === 0) throw this.#nothingRuns('count what happens to images');
+    return sumMetrics(texts);
+  }
+
+  #nothingRuns(what: string): LadingError {
+    return new LadingError('ERR_LADING_NOTHING_RUNS', `nothing runs on this node (${this.#root})`, {
+      hint: `Only pods of a \`lading run\` that goes on ${what}; --root selects another node.`,
+    });
+  }
+
   async #processes(): Promise<{ socket: string; pods: readonly ApiPod[] }[]> {
     const sockets = await socketsOf(this.#folder, this.#root);
     const answers = await Promise.all(sockets.map(async (socket) => ({ socket, pods: await podsAt(socket) })));
@@ -69,10 +84,15 @@ async function retryAt(socket: string, pod: string): Promise<RetriedPod> {
   return (await call(socket, 'POST', `/v1/pods/${pod}/retry`)) as RetriedPod;
 }
 
-/** Undefined when the process is gone. What a killed one left is removed. */
 async function podsAt(socket: string): Promise<readonly ApiPod[] | undefined> {
+  const answer = await unlessGone(socket, call(socket, 'GET', '/v1/pods'));
+  return (answer as { pods: readonly ApiPod[] } | undefined)?.pods;
+}
+
+/** Undefined when the process is gone. What a killed one left is removed. */
+async function unlessGone(socket: string, answer: Promise<unknown>): Promise<unknown> {
   try {
-    return ((await call(socket, 'GET', '/v1/pods')) as { pods: readonly ApiPod[] }).pods;
+    return await answer;
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ECONNREFUSED') await rm(socket, { force: true });
@@ -82,15 +102,18 @@ async function podsAt(socket: string): Promise<readonly ApiPod[] | undefined> {
 }
 
 async function call(socketPath: string, method: string, path: string): Promise<unknown> {
-  const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
+  const answer = await new Promise<{ status: number; type: string | undefined; body: string }>((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs);
     const failed = (error: unknown) => reject(signal.aborted ? noAnswer(socketPath, error) : error);
     const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {
-      text(response).then((body) => resolve({ status: response.statusCode!, body }), failed);
+      text(response).then(
+        (body) => resolve({ status: response.statusCode!, type: response.headers['content-type'], body }),
+        failed,
+      );
     });
     asked.on('error', failed).end();
   });
-  const document = JSON.parse(answer.body) as unknown;
+  const document: unknown = answer.type === 'application/json' ? JSON.parse(answer.body) : answer.body;
   if (answer.status === 200) return document;
   const { code, message, hint } = document as ApiError;
   throw new LadingError(code as LadingError['code'], message, { hint });

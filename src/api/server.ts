@@ -12,18 +12,24 @@ export interface NodeApi {
   close(): Promise<void>;
 }
 
+/** What it answers from. */
+interface Sources {
+  readonly pods: () => readonly PodWorker[];
+  /** As text for Prometheus. */
+  readonly metrics: () => Promise<string>;
+}
+
 /**
  * Answers on a socket until it is closed:
  * - `GET /v1/pods`: the pods of this process
  * - `POST /v1/pods/NAMESPACE/NAME/retry`: the pod forgets its delays and tries again
+ * - `GET /metrics`: what has happened to images, under the kubelet's names
  * @throws LadingError `ERR_LADING_SOCKET`; what the file system throws
  */
-export async function serveNodeApi(options: {
-  readonly folder: string;
-  readonly root: string;
-  readonly pods: () => readonly PodWorker[];
-}): Promise<NodeApi> {
-  const { folder, root, pods } = options;
+export async function serveNodeApi(
+  options: Sources & { readonly folder: string; readonly root: string },
+): Promise<NodeApi> {
+  const { folder, root } = options;
   await makeSocketFolder(folder);
   await removeDeadSockets(folder);
   const path = socketPath(folder, root);
@@ -31,7 +37,7 @@ export async function serveNodeApi(options: {
   await rm(path, { force: true });
   const server = createServer((request, response) => {
     request.resume();
-    answer(request, response, pods());
+    void answer(request, response, options);
   });
   server.listen(path);
   await once(server, 'listening');
@@ -48,23 +54,27 @@ export async function serveNodeApi(options: {
   };
 }
 
-function answer(request: IncomingMessage, response: ServerResponse, workers: readonly PodWorker[]): void {
+async function answer(request: IncomingMessage, response: ServerResponse, sources: Sources): Promise<void> {
   let status = 200;
   let body: unknown;
   try {
-    body = answerTo(request, workers);
+    body = await answerTo(request, sources);
   } catch (error) {
     const [code, hint] =
       error instanceof LadingError ? [error.code, error.hint] : ['ERR_LADING_API_REQUEST', undefined];
     status = statuses[code] ?? 400;
     body = { code, message: errorMessage(error), hint } satisfies ApiError;
   }
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  const isText = typeof body === 'string';
+  const type = isText ? 'text/plain; version=0.0.4' : 'application/json';
+  response.writeHead(status, { 'content-type': type }).end(isText ? body : JSON.stringify(body));
 }
 
 const statuses: Readonly<Record<string, number>> = { ERR_LADING_POD_UNKNOWN: 404, ERR_LADING_POD_NOT_WAITING: 409 };
 
-function answerTo({ method, url = '' }: IncomingMessage, workers: readonly PodWorker[]): unknown {
+function answerTo({ method, url = '' }: IncomingMessage, { pods, metrics }: Sources): unknown {
+  const workers = pods();
+  if (url === '/metrics' && method === 'GET') return metrics();
   if (url === '/v1/pods' && method === 'GET') return { pods: workers.map(apiPod) };
   const retry = /^\/v1\/pods\/([^/]+)\/([^/]+)\/retry$/.exec(url);
   if (!retry || method !== 'POST') throw new LadingError('ERR_LADING_API_REQUEST', `there is no ${method} ${url}`);

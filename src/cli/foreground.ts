@@ -106,13 +106,18 @@ async function runPods(
   }
 }
 
-/** For `lading ps` and `lading retry`; without it the pods run all the same. */
+/** For `lading ps`, `retry` and `metrics`; without it the pods run all the same. */
 async function openNodeApi(cli: Cli, screen: Screen, { agent }: PodNode): Promise<NodeApi | undefined> {
   try {
     const folder = socketFolder(process.env, process.geteuid!());
-    return await serveNodeApi({ folder, root: cli.settings.root, pods: () => agent.pods() });
+    return await serveNodeApi({
+      folder,
+      root: cli.settings.root,
+      pods: () => agent.pods(),
+      metrics: () => agent.metricsText(),
+    });
   } catch (error) {
-    screen.warn(`lading ps and lading retry will not find these pods: ${errorMessage(error)}`);
+    screen.warn(`lading ps, retry and metrics will not find these pods: ${errorMessage(error)}`);
     return undefined;
   }
 }

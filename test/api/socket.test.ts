@@ -8,7 +8,7 @@ import { RunningPods, serveNodeApi, socketFolder } from '../../src/api/index.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const serve = async (folder: string, root: string) => {
-  const api = await serveNodeApi({ folder, root, pods: () => [] });
+  const api = await serveNodeApi({ folder, root, pods: () => [], metrics: async () => '' });
   onTestFinished(() => api.close());
   return api;
 };
@@ -81,7 +81,7 @@ test('a folder that others may write to is not used', async () => {
   const folder = await temporaryFolder();
   await writeFile(path.join(folder, 'x'), '');
   await chmod(folder, 0o777);
-  await expect(serveNodeApi({ folder, root: folder, pods: () => [] })).rejects.toMatchObject({
+  await expect(serveNodeApi({ folder, root: folder, pods: () => [], metrics: async () => '' })).rejects.toMatchObject({
     code: 'ERR_LADING_SOCKET',
   });
   await expect(new RunningPods({ folder, root: folder }).list()).rejects.toMatchObject({ code: 'ERR_LADING_SOCKET' });
@@ -89,7 +89,7 @@ test('a folder that others may write to is not used', async () => {
 
 test('a path that is too long for a socket is told', async () => {
   const folder = path.join(await temporaryFolder(), 'x'.repeat(100));
-  await expect(serveNodeApi({ folder, root: folder, pods: () => [] })).rejects.toMatchObject({
+  await expect(serveNodeApi({ folder, root: folder, pods: () => [], metrics: async () => '' })).rejects.toMatchObject({
     code: 'ERR_LADING_SOCKET',
     hint: 'Name a folder with a shorter path in LADING_SOCKET_DIR.',
   });

@@ -73,6 +73,23 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     await run.interrupted();
     expect((await lading('ps')).stderr).toContain('Nothing runs on this node');
     expect((await lading('retry', 'web')).stderr).toContain('error: nothing runs on this node');
+    expect((await lading('metrics')).stderr).toContain('error: nothing runs on this node');
+  }, 30_000);
+
+  test('counts what happens to the images of all of them', async () => {
+    const { lading, start } = await node();
+    const { name } = await pushBusyboxImage(registry.address, 'counted:1', { version: 'one' });
+    for (const names of [['first'], ['second', 'third']]) {
+      const pods = names.map((each) => pod(each, [shell('main', name, script)]));
+      const run = start(['run', '--grace-period', '0', '-'], manifestText(...pods));
+      for (const each of names) await run.prints(`[${each}/main] one\n`);
+    }
+    const { stdout } = await lading('metrics');
+    const requests = 'kubelet_image_manager_ensure_image_requests_total{pull_policy="ifnotpresent"';
+    expect(stdout).toContain(`${requests},present_locally="false",pull_required="true"} 1\n`);
+    expect(stdout).toContain(`${requests},present_locally="true",pull_required="false"} 2\n`);
+    expect(stdout).toContain('kubelet_image_pull_duration_seconds_count{image_size_in_bytes="0-10MB"} 1\n');
+    expect(stdout).toContain('kubelet_imagemanager_ondisk_pulledrecords 1\n');
   }, 30_000);
 
   test('also a container that ends again and again', async () => {

@@ -51,6 +51,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: () => import('./retry.ts'),
   },
   {
+    name: 'metrics',
+    summary: 'Count what happens to images, for Prometheus',
+    group: 'Pods',
+    load: () => import('./metrics.ts'),
+  },
+  {
     name: 'demo',
     summary: 'See what the pull policies do, with real containers',
     group: 'Pods',
