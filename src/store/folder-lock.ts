@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../lib/errors.ts';
 import { tryFlock } from '../lib/libc.ts';
@@ -27,29 +26,29 @@ const longestPauseMs = 200;
 export async function lockFolder(path: string, options: FolderLockOptions = {}): Promise<FolderLock | undefined> {
   for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     options.signal?.throwIfAborted();
-    const lock = await tryLock(path);
+    const lock = tryLock(path);
     if (lock !== 'busy') return lock;
     if (options.whenBusy === 'give-up') return undefined;
     await sleep(pauseMs, undefined, { signal: options.signal });
   }
 }
 
-async function tryLock(path: string): Promise<FolderLock | 'busy'> {
+function tryLock(path: string): FolderLock | 'busy' {
   while (!heldHere.has(path)) {
     heldHere.add(path);
-    let folder: FileHandle | undefined;
+    let folder: number | undefined;
     try {
-      folder = await openFolder(path);
-      if (process.platform === 'linux' && !tryFlock(folder.fd, 'exclusive')) {
-        await folder.close();
+      folder = openFolder(path);
+      if (process.platform === 'linux' && !tryFlock(folder, 'exclusive')) {
+        closeSync(folder);
         heldHere.delete(path);
         return 'busy';
       }
-      if (await isStill(folder, path)) return held(path, folder);
-      await folder.close();
+      if (isStill(folder, path)) return held(path, folder);
+      closeSync(folder);
       heldHere.delete(path);
     } catch (error) {
-      await folder?.close();
+      if (folder !== undefined) closeSync(folder);
       heldHere.delete(path);
       throw error;
     }
@@ -58,11 +57,11 @@ async function tryLock(path: string): Promise<FolderLock | 'busy'> {
 }
 
 /** Makes and opens a folder that its holder may be removing: mkdir(2) can find it there and stat(2) miss it. */
-async function openFolder(path: string): Promise<FileHandle> {
+function openFolder(path: string): number {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await mkdir(path, { recursive: true });
-      return await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+      mkdirSync(path, { recursive: true });
+      return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
     } catch (error) {
       if (errorCode(error) !== 'ENOENT' || attempt === maxAttempts) throw error;
     }
@@ -72,20 +71,20 @@ async function openFolder(path: string): Promise<FileHandle> {
 const maxAttempts = 100;
 
 /** The holder before may have removed the folder: then what was locked has no name any more. */
-async function isStill(folder: FileHandle, path: string): Promise<boolean> {
-  const locked = await folder.stat({ bigint: true });
-  const named = await stat(path, { bigint: true }).catch(() => undefined);
+function isStill(folder: number, path: string): boolean {
+  const locked = fstatSync(folder, { bigint: true });
+  const named = statSync(path, { bigint: true, throwIfNoEntry: false });
   return named !== undefined && named.ino === locked.ino && named.dev === locked.dev;
 }
 
-function held(path: string, folder: FileHandle): FolderLock {
+function held(path: string, folder: number): FolderLock {
   let released = false;
   return {
     release: async () => {
       if (released) return;
       released = true;
       heldHere.delete(path);
-      await folder.close();
+      closeSync(folder);
     },
   };
 }

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
@@ -111,8 +111,8 @@ export class Layers {
       return undefined;
     }
     const dir = join(staged.path, 'fs');
-    await mkdir(dir);
-    await chmod(dir, 0o755);
+    mkdirSync(dir);
+    chmodSync(dir, 0o755);
     return {
       dir,
       entriesFile: join(staged.path, 'entries'),
@@ -162,7 +162,7 @@ export class Layers {
 
   async #writeFacts(staged: StagedFolder, facts: LayerFacts): Promise<void> {
     try {
-      await writeFile(join(staged.path, 'facts.json'), JSON.stringify(facts));
+      writeFileSync(join(staged.path, 'facts.json'), JSON.stringify(facts));
     } catch (error) {
       await staged.discard();
       throw diskError(error, `unpack layer ${facts.diffId}`, this.#root);

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
@@ -8,7 +8,7 @@ import type { Trash } from './trash.ts';
 
 interface Opened {
   readonly lock: FolderLock;
-  readonly fileSystem: FileHandle;
+  readonly fileSystem: number;
   readonly sync: SharedSync;
   readonly order: number;
 }
@@ -27,7 +27,7 @@ export class StagedFolder {
   readonly #sync: SharedSync;
   readonly #order: number;
   /** Opened before anything is written: errors of writeback since then are reported by syncfs. */
-  readonly #fileSystem: FileHandle;
+  readonly #fileSystem: number;
   #ended = false;
 
   private constructor(path: string, to: { target: string; trash: Trash }, opened: Opened) {
@@ -52,10 +52,10 @@ export class StagedFolder {
       try {
         const content = join(path, 'new');
         void trash.remove(content);
-        await mkdir(content, { mode: 0o755 });
+        mkdirSync(content, { mode: 0o755 });
         crashPoint('folder-opened');
-        const sync = sharedSync((await stat(content)).dev);
-        const fileSystem = await open(content, 'r');
+        const sync = sharedSync(statSync(content).dev);
+        const fileSystem = openSync(content, 'r');
         return new StagedFolder(content, { target, trash }, { lock, fileSystem, sync, order: sync.begin() });
       } catch (error) {
         await lock.release();
@@ -70,10 +70,10 @@ export class StagedFolder {
   async publish(): Promise<void> {
     try {
       crashPoint('folder-written');
-      if (process.platform === 'linux') await this.#sync.sync(this.#fileSystem.fd, this.#order);
+      if (process.platform === 'linux') await this.#sync.sync(this.#fileSystem, this.#order);
       crashPoint('folder-synced');
       this.#trash.take(this.#target);
-      await rename(this.path, this.#target);
+      renameSync(this.path, this.#target);
       await syncFolder(dirname(this.#target));
       crashPoint('folder-renamed');
       await this.#end();
@@ -93,8 +93,8 @@ export class StagedFolder {
   async #end(): Promise<void> {
     this.#ended = true;
     this.#sync.end();
-    await this.#fileSystem.close();
-    await rm(dirname(this.path), { recursive: true, force: true });
+    closeSync(this.#fileSystem);
+    rmSync(dirname(this.path), { recursive: true, force: true });
     await this.#lock.release();
   }
 }
