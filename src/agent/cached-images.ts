@@ -17,7 +17,7 @@ import {
 } from '../policy/index.ts';
 import { criErrorText } from './cri-error-text.ts';
 import type { EventRecorder, EventText } from './events.ts';
-import type { ImageEvaluation, ImageRequest } from './image-manager.ts';
+import type { ImageEvaluation, ImageRequest } from './image-evaluation.ts';
 import type { Pod } from './pod.ts';
 import type { PodCredential } from './pod-credentials.ts';
 import { withCredentials } from './with-credentials.ts';

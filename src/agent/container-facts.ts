@@ -22,6 +22,13 @@ export interface ContainerFacts {
   readonly liveness?: ProbeResult | undefined;
 }
 
+export interface ContainerToKill {
+  readonly kind: 'initContainers' | 'containers';
+  readonly index: number;
+  /** For the event, in the kubelet's words. */
+  readonly message: string;
+}
+
 /** Whether a sync starts the container, its sandbox being there and the pod initialised. */
 export function startsContainer(container: ContainerFacts, podRestartPolicy: RestartPolicy): boolean {
   if (container.restartRequested && container.newest?.state === 'exited') return true;

@@ -8,7 +8,8 @@ import type { PullPolicy, Reason } from '../policy/index.ts';
 import { containerConfig, containerLogPath } from './container-config.ts';
 import type { ContainerRecord } from './container-record.ts';
 import { containerFieldPath, type EventRecorder } from './events.ts';
-import type { ImageEvaluation, ImageManager } from './image-manager.ts';
+import type { ImageEvaluation } from './image-evaluation.ts';
+import type { ImageManager } from './image-manager.ts';
 import { containerImageVolumes, type ImageVolumePull } from './image-volumes.ts';
 import type { Pod } from './pod.ts';
 

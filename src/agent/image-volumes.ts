@@ -1,5 +1,6 @@
 import type { ImageSpec } from '../cri/messages.ts';
-import type { ImageManager, ImageRequest } from './image-manager.ts';
+import type { ImageRequest } from './image-evaluation.ts';
+import type { ImageManager } from './image-manager.ts';
 import type { ImageVolume, Pod } from './pod.ts';
 
 /** What became of an image volume in one sync: the image to mount, or why there is none. */

@@ -24,15 +24,14 @@ export {
 } from './credential-provider-config.ts';
 export type { LogStream } from './cri-log.ts';
 export { EventRecorder, type EventText, type KubeEvent } from './events.ts';
+export type { ImageEvaluation, ImageRequest } from './image-evaluation.ts';
 export { type Collected, type DiskStats, ImageCollector, type ImageCollectorOptions } from './image-gc.ts';
 export type { CollectedImage, CollectionResult } from './image-gc-run.ts';
 export { ImageGcSchedule } from './image-gc-schedule.ts';
 export {
   type ImageBackOff,
-  type ImageEvaluation,
   ImageManager,
   type ImageManagerOptions,
-  type ImageRequest,
   type PullTracking,
 } from './image-manager.ts';
 export { ImageMetrics } from './image-metrics.ts';

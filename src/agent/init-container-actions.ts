@@ -1,6 +1,12 @@
 import type { RestartPolicy } from '../policy/index.ts';
-import { type ContainerFacts, isSidecar, startsContainer, unknownStateMessage } from './container-facts.ts';
-import type { ContainerToKill, PodFacts } from './pod-actions.ts';
+import {
+  type ContainerFacts,
+  type ContainerToKill,
+  isSidecar,
+  startsContainer,
+  unknownStateMessage,
+} from './container-facts.ts';
+import type { PodFacts } from './pod-facts.ts';
 
 export interface InitContainerActions {
   /** An init container has failed for good. */

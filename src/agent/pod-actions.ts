@@ -1,28 +1,12 @@
-import type { RestartPolicy } from '../policy/index.ts';
-import { type ContainerFacts, runningProblem, startsContainer, unknownStateMessage } from './container-facts.ts';
+import {
+  type ContainerFacts,
+  type ContainerToKill,
+  runningProblem,
+  startsContainer,
+  unknownStateMessage,
+} from './container-facts.ts';
 import { initContainerActions } from './init-container-actions.ts';
-
-export interface SandboxFacts {
-  /** It runs, and where pods have addresses of their own it has one. */
-  readonly ready: boolean;
-  readonly attempt: number;
-}
-
-export interface PodFacts {
-  readonly restartPolicy: RestartPolicy;
-  /** The newest sandbox; undefined when there was none. */
-  readonly sandbox: SandboxFacts | undefined;
-  readonly initContainers: readonly ContainerFacts[];
-  readonly containers: readonly ContainerFacts[];
-  readonly ephemeralContainers?: readonly ContainerFacts[];
-}
-
-export interface ContainerToKill {
-  readonly kind: 'initContainers' | 'containers';
-  readonly index: number;
-  /** For the event, in the kubelet's words. */
-  readonly message: string;
-}
+import type { PodFacts } from './pod-facts.ts';
 
 /** What one pod sync has to do. Containers are indexes, in the order in which they are started. */
 export interface PodActions {

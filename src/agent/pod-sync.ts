@@ -13,7 +13,8 @@ import { criErrorText } from './cri-error-text.ts';
 import { containerFieldPath, type EventText } from './events.ts';
 import { type ImageVolumePull, pullImageVolumes } from './image-volumes.ts';
 import type { ContainerKind, Pod } from './pod.ts';
-import { type PodActions, podActions, type SandboxFacts } from './pod-actions.ts';
+import { type PodActions, podActions } from './pod-actions.ts';
+import type { SandboxFacts } from './pod-facts.ts';
 import type { PodLogs } from './pod-logs.ts';
 import { toMilliseconds } from './pod-status.ts';
 

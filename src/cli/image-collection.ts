@@ -1,8 +1,8 @@
 /** The kubelet's collection of unused images, on a node of this program. */
 import { ImageCollector, type ImageCollectorOptions } from '../agent/index.ts';
+import type { EngineImageService } from '../engine/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Digest } from '../oci/index.ts';
-import type { Node } from './node.ts';
 
 export interface CollectionOptions
   extends Pick<ImageCollectorOptions, 'policy' | 'metrics' | 'diskStats' | 'onEvent' | 'onCollected'> {
@@ -13,7 +13,7 @@ export interface CollectionOptions
 }
 
 export function imageCollectorOf(
-  { images }: Pick<Node, 'images'>,
+  { images }: { readonly images: EngineImageService },
   { runtime = noContainers, remove, ...options }: CollectionOptions,
 ): ImageCollector {
   return new ImageCollector({
