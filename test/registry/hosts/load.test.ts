@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import path from 'node:path';
@@ -117,7 +118,7 @@ test('an http host with TLS settings is asked over https first, unless its port 
   expect(await schemes('m.test:80', 'ca = []')).toEqual(['http', false]);
 });
 
-test('without a port in its URL, http is tried where nothing answers for https', async () => {
+test.skipIf(lowestPort() > 80)('without a port in its URL, http is tried where nothing answers for https', async () => {
   // Nothing listens at port 443 of this address of the loopback network, and this server at port 80.
   const host = '127.80.44.3';
   const server = createServer((_, response) => response.writeHead(404).end()).listen(80, host);
@@ -142,3 +143,8 @@ test('of an address of this machine no certificate is checked, unless it is conf
   expect(await certificatesOf('skip_verify = false')).toBe('unverified');
   expect(await certificatesOf('server = "https://localhost:5000"')).toBe('verified');
 });
+
+/** The lowest port that this user may listen at. */
+function lowestPort(): number {
+  return process.getuid?.() === 0 ? 0 : Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
+}
