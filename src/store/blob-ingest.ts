@@ -1,10 +1,23 @@
 import { createHash } from 'node:crypto';
-import { chmod, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read,
+  renameSync,
+  rmdirSync,
+  writev,
+} from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../oci/digest.ts';
-import { diskError, makeFolder, syncFolder } from './disk.ts';
+import { diskError, makeFolder, sizeOf, syncDescriptor, syncFolder } from './disk.ts';
 import { type FolderLock, type FolderLockOptions, lockFolder } from './folder-lock.ts';
 import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
@@ -56,10 +69,14 @@ const maxWaitingBytes = 256 * 1024;
 /** Of one read while hashing what is on disk already. */
 const readBytes = 1024 * 1024;
 
+/** What takes long leaves the thread; a call that does not costs ten times as much there as here. */
+const readDescriptor = promisify(read);
+const writeDescriptor = promisify(writev);
+
 export class FileIngest implements BlobIngest {
   readonly key: string;
   readonly #folder: string;
-  readonly #file: FileHandle;
+  readonly #fd: number;
   readonly #lock: FolderLock;
   readonly #options: IngestOptions;
   readonly #blobPath: (digest: Digest) => string;
@@ -72,10 +89,10 @@ export class FileIngest implements BlobIngest {
   #isWriting = false;
   #ended = false;
 
-  private constructor(key: string, folder: string, file: FileHandle, lock: FolderLock, to: Target) {
+  private constructor(key: string, folder: string, fd: number, lock: FolderLock, to: Target) {
     this.key = key;
     this.#folder = folder;
-    this.#file = file;
+    this.#fd = fd;
     this.#lock = lock;
     this.#options = to.options;
     this.#blobPath = to.blobPath;
@@ -88,8 +105,7 @@ export class FileIngest implements BlobIngest {
       const lock = await lockFolder(folder, to.options);
       if (!lock) return undefined;
       try {
-        const file = await openData(join(folder, 'data'));
-        const ingest = new FileIngest(key, folder, file, lock, to);
+        const ingest = new FileIngest(key, folder, openData(join(folder, 'data')), lock, to);
         await ingest.#takeUp();
         crashPoint('ingest-opened');
         return ingest;
@@ -133,7 +149,7 @@ export class FileIngest implements BlobIngest {
 
   async restart(): Promise<void> {
     await this.flush();
-    await this.#file.truncate(0);
+    ftruncateSync(this.#fd);
     this.#digester = new Digester(this.#options.algorithm);
     this.#offset = 0;
     this.#writtenBytes = 0;
@@ -172,17 +188,17 @@ export class FileIngest implements BlobIngest {
 
   /** Hashes what an earlier writer left. */
   async #takeUp(): Promise<void> {
-    const { size } = await this.#file.stat();
+    const { size } = fstatSync(this.#fd);
     if (size === 0) return;
     const { maxBytes, signal } = this.#options;
     if (maxBytes !== undefined && size > maxBytes) {
-      await this.#file.truncate(0);
+      ftruncateSync(this.#fd);
       return;
     }
     const buffer = Buffer.allocUnsafe(Math.min(readBytes, size));
     for (;;) {
       signal?.throwIfAborted();
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, this.#digester.size);
+      const { bytesRead } = await readDescriptor(this.#fd, buffer, 0, buffer.byteLength, this.#digester.size);
       if (bytesRead === 0) break;
       this.#digester.update(buffer.subarray(0, bytesRead));
     }
@@ -205,7 +221,7 @@ export class FileIngest implements BlobIngest {
     this.#isWriting = true;
     try {
       for (let rest = chunks; rest.length > 0; ) {
-        const { bytesWritten } = await this.#file.writev(rest);
+        const { bytesWritten } = await writeDescriptor(this.#fd, rest);
         rest = after(rest, bytesWritten);
         this.#grown(this.#writtenBytes + bytesWritten);
       }
@@ -226,7 +242,7 @@ export class FileIngest implements BlobIngest {
     const hash = createHash(algorithm);
     const buffer = Buffer.allocUnsafe(readBytes);
     for (let position = 0; ; ) {
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.byteLength, position);
+      const { bytesRead } = await readDescriptor(this.#fd, buffer, 0, buffer.byteLength, position);
       if (bytesRead === 0) break;
       hash.update(buffer.subarray(0, bytesRead));
       position += bytesRead;
@@ -235,18 +251,19 @@ export class FileIngest implements BlobIngest {
   }
 
   async #publish(target: string, size: number): Promise<void> {
-    const there = await sizeOf(target);
-    if (there !== size) {
+    const isThere = sizeOf(target) === size;
+    if (!isThere) {
       crashPoint('blob-verified');
-      await this.#file.chmod(0o444);
-      await this.#file.sync();
+      fchmodSync(this.#fd, 0o444);
+      await syncDescriptor(this.#fd);
       crashPoint('blob-synced');
       await makeFolder(dirname(target));
-      await rename(join(this.#folder, 'data'), target);
+      renameSync(join(this.#folder, 'data'), target);
       crashPoint('blob-renamed');
     }
     await syncFolder(dirname(target));
-    await rm(this.#folder, { recursive: true, force: true });
+    if (isThere) await rm(this.#folder, { recursive: true, force: true });
+    else rmdirSync(this.#folder);
     crashPoint('blob-published');
     await this.#end();
   }
@@ -264,7 +281,7 @@ export class FileIngest implements BlobIngest {
 
   async #end(): Promise<void> {
     this.#ended = true;
-    await this.#file.close();
+    closeSync(this.#fd);
     await this.#lock.release();
   }
 
@@ -276,17 +293,6 @@ export class FileIngest implements BlobIngest {
 interface Target {
   readonly options: IngestOptions;
   readonly blobPath: (digest: Digest) => string;
-}
-
-/** @returns undefined if there is no such file */
-export async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    const found = await stat(path);
-    return found.isFile() ? found.size : undefined;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
 }
 
 function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
@@ -301,12 +307,12 @@ function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
 }
 
 /** A process that died between making the file read-only and giving it its name leaves one that only root may write. */
-async function openData(path: string): Promise<FileHandle> {
+function openData(path: string): number {
   try {
-    return await open(path, 'a+');
+    return openSync(path, 'a+');
   } catch (error) {
     if (errorCode(error) !== 'EACCES') throw error;
-    await chmod(path, 0o600);
-    return open(path, 'a+');
+    chmodSync(path, 0o600);
+    return openSync(path, 'a+');
   }
 }

@@ -1,11 +1,12 @@
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { type Digest, Digester, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
-import { type BlobIngest, FileIngest, type IngestOptions, sizeOf } from './blob-ingest.ts';
+import { type BlobIngest, FileIngest, type IngestOptions } from './blob-ingest.ts';
 import { putFile, removeAbandonedPuts } from './blob-put.ts';
+import { sizeOf } from './disk.ts';
 import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
 /**
@@ -33,8 +34,7 @@ export class BlobStore {
 
   /** The same at once, for decisions inside a transaction. */
   sizeNow(digest: Digest): number | undefined {
-    const found = statSync(this.path(digest), { throwIfNoEntry: false });
-    return found?.isFile() ? found.size : undefined;
+    return sizeOf(this.path(digest));
   }
 
   /** The blob's bytes from `start` up to and with `end`, not hashed again; a missing blob is an ENOENT of the stream. */
@@ -94,7 +94,7 @@ export class BlobStore {
 
   /** Bytes that an unfinished ingest has on disk; 0 if there is none. */
   async ingestSize(key: string): Promise<number> {
-    return (await sizeOf(join(this.#ingestFolder(key), 'data'))) ?? 0;
+    return sizeOf(join(this.#ingestFolder(key), 'data')) ?? 0;
   }
 
   /**

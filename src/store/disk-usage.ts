@@ -1,6 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sizeOf } from './blob-ingest.ts';
+import { sizeOf } from './disk.ts';
 import type { StoreParts } from './store-parts.ts';
 
 export interface Usage {
@@ -28,7 +28,7 @@ export async function diskUsage({ root, blobs, layers }: StoreParts): Promise<Di
   const ingestSizes: number[] = [];
   for (const key of await readdir(join(root, 'ingest')).catch(() => [])) {
     const path = join(root, 'ingest', key);
-    const size = (await sizeOf(path)) ?? (await sizeOf(join(path, 'data')));
+    const size = sizeOf(path) ?? sizeOf(join(path, 'data'));
     if (size !== undefined) ingestSizes.push(size);
   }
   const unpacked = layers.list();

@@ -1,6 +1,5 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { closeSync, fsync, openSync, statfsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { closeSync, fsync, mkdirSync, openSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
@@ -44,9 +43,15 @@ async function syncFolderNow(path: string): Promise<void> {
   }
 }
 
+/** Bytes of a file; undefined if there is no such file. */
+export function sizeOf(path: string): number | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isFile() ? found.size : undefined;
+}
+
 /** Makes a folder and its parents; what was made is on stable storage afterwards. */
 export async function makeFolder(path: string): Promise<void> {
-  const firstMade = await mkdir(path, { recursive: true });
+  const firstMade = mkdirSync(path, { recursive: true });
   if (firstMade === undefined) return;
   for (let made = path; ; made = dirname(made)) {
     await syncFolder(dirname(made));

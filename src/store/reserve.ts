@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sizeOf } from './blob-ingest.ts';
+import { sizeOf } from './disk.ts';
 
 /** Room that removing needs on a full disk: deleted rows are first written to the log of the database. */
 const reserveBytes = 1024 * 1024;
@@ -15,7 +15,7 @@ export class Reserve {
 
   /** Puts the room aside if it is not there and the disk has it. */
   async keep(): Promise<void> {
-    if ((await sizeOf(this.#file)) === reserveBytes) return;
+    if (sizeOf(this.#file) === reserveBytes) return;
     await writeFile(this.#file, Buffer.alloc(reserveBytes, 'reserve ')).catch(() => this.release());
   }
 
