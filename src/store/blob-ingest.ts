@@ -62,10 +62,13 @@ export interface IngestOptions extends FolderLockOptions {
   readonly onGrown?: ((bytes: number) => void) | undefined;
 }
 
-/** Of one write, but for the last: handing each chunk of the network to the kernel by itself cost as much as hashing it. */
-const minWriteBytes = 128 * 1024;
+/**
+ * Of one write, but for the last: handing each chunk of the network to the kernel by itself cost as much as hashing it.
+ * Writes of half the size switch threads half as often again.
+ */
+const minWriteBytes = 256 * 1024;
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
-const maxWaitingBytes = 256 * 1024;
+const maxWaitingBytes = 512 * 1024;
 /** Of one read while hashing what is on disk already. */
 const readBytes = 1024 * 1024;
 

@@ -1,37 +1,32 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
 import { closeSync, fsync, mkdirSync, openSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 
 /** fsync(2), on another thread: it may take long. */
 export const syncDescriptor = promisify(fsync);
 
-interface FolderSync {
-  readonly running: Promise<void>;
-  /** For all who ask while it runs: it may have missed their names. */
-  next?: Promise<void>;
-}
+const running = new Map<string, Promise<void>>();
+const coming = new Map<string, Promise<void>>();
 
-const folderSyncs = new Map<string, FolderSync>();
-
-/** Puts the names in a folder on stable storage. Who asks while that is under way shares the next one. */
+/**
+ * Puts the names in a folder on stable storage. Who asks in the same turn, or while the folder is being synced for
+ * others, shares the next call.
+ */
 export function syncFolder(path: string): Promise<void> {
-  const current = folderSyncs.get(path);
-  if (!current) return beginFolderSync(path);
-  const begin = () => beginFolderSync(path);
-  current.next ??= current.running.then(begin, begin);
-  return current.next;
+  const shared = coming.get(path) ?? syncNext(path);
+  coming.set(path, shared);
+  return shared;
 }
 
-function beginFolderSync(path: string): Promise<void> {
-  const sync: FolderSync = {
-    running: syncFolderNow(path).finally(() => {
-      if (!sync.next) folderSyncs.delete(path);
-    }),
-  };
-  folderSyncs.set(path, sync);
-  return sync.running;
+async function syncNext(path: string): Promise<void> {
+  await (running.get(path) ?? setImmediate()).catch(() => {}); // its failure is for those who shared it
+  coming.delete(path);
+  const sync = syncFolderNow(path).finally(() => running.delete(path));
+  running.set(path, sync);
+  return sync;
 }
 
 async function syncFolderNow(path: string): Promise<void> {

@@ -46,8 +46,8 @@ export interface CopyResult {
   readonly bytesWritten: number;
 }
 
-/** As many as pulls take: more make a single copy no faster. */
-const blobsAtOnce = 3;
+/** As many as a client takes from one host, and as skopeo: of small blobs, waiting for the answers is what takes time. */
+const blobsAtOnce = 6;
 /** Bounds for indexes in indexes. @see registry.md 6.3 */
 const maxDepth = 4;
 const maxManifests = 1000;

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { errorCode } from '../../lib/errors.ts';
@@ -35,14 +35,11 @@ export interface HostDirectory {
  * if it is empty.
  * @see registry.md 5.1
  */
-export async function findHostDirectory(
-  registry: string,
-  certsDirs: readonly string[],
-): Promise<HostDirectory | undefined> {
+export function findHostDirectory(registry: string, certsDirs: readonly string[]): HostDirectory | undefined {
   for (const root of certsDirs) {
     for (const name of directoryNames(registry)) {
       const directory = path.join(root, name);
-      if (await isDirectory(directory)) return { path: directory, isDefault: name === defaultName };
+      if (isDirectory(directory)) return { path: directory, isDefault: name === defaultName };
     }
   }
   return undefined;
@@ -55,11 +52,12 @@ function directoryNames(registry: string): readonly string[] {
   return [...withoutColon, registry, defaultName];
 }
 
-async function isDirectory(directory: string): Promise<boolean> {
+/** At once: for each request six names are looked for, which took 45 µs of the processor each on other threads. */
+function isDirectory(directory: string): boolean {
   try {
-    return (await stat(directory)).isDirectory();
+    return statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return false;
+    if (errorCode(error) === 'ENOTDIR') return false;
     throw error;
   }
 }

@@ -122,7 +122,7 @@ async function readIfThere(file: string): Promise<string> {
   }
 }
 
-async function readable<T>(registry: string, read: () => Promise<T>): Promise<T> {
+async function readable<T>(registry: string, read: () => Promise<T> | T): Promise<T> {
   try {
     return await read();
   } catch (cause) {
