@@ -1,5 +1,5 @@
 import { debugLog } from '../lib/debug.ts';
-import { withParts } from './blob-parts.ts';
+import { mayUseParts, withParts } from './blob-parts.ts';
 import { type BlobPlace, type OpenedBlob, sizeError } from './blob-place.ts';
 import type { BlobSlots } from './blob-slots.ts';
 import type { EndpointWalk } from './endpoint-walk.ts';
@@ -35,6 +35,8 @@ const log = debugLog('registry');
 interface Source {
   readonly place: BlobPlace;
   readonly opened: OpenedBlob;
+  /** Gives the place among the bodies of its host back. */
+  readonly release: () => void;
 }
 
 export interface WalkOptions extends CallOptions {
@@ -69,8 +71,8 @@ export async function downloadBlob(
         const call = { ...options, ...one };
         const opened = await place.open(at, mode, call);
         places.add(place);
-        const bytes = slots.perBlob > 1 ? withParts(opened, { place, size, slots, options: call }) : opened.bytes;
-        return { place, opened: { ...opened, bytes: releasing(bytes, release) } };
+        const parts = { place, size, slots, options: call };
+        return { place, opened: mayUseParts(opened, parts) ? withParts(opened, parts) : opened, release };
       } catch (error) {
         release();
         throw error;
@@ -89,7 +91,7 @@ async function* resuming(
   let source = first;
   let mark = position;
   for (;;) {
-    const { place, opened } = source;
+    const { place, opened, release } = source;
     let failure: RegistryError;
     let next: 'again' | 'never' = 'never';
     try {
@@ -110,20 +112,14 @@ async function* resuming(
       } else {
         throw error;
       }
+    } finally {
+      release();
     }
     if (position - mark >= progressBytes) walk.progress();
     mark = position;
     log('%s: %s', opened.asked.what, failure.message);
     walk.fail(place, failure, next);
     source = await open(position, 'must-continue');
-  }
-}
-
-async function* releasing(bytes: AsyncIterable<Uint8Array>, release: () => void): AsyncGenerator<Uint8Array> {
-  try {
-    yield* bytes;
-  } finally {
-    release();
   }
 }
 

@@ -17,11 +17,7 @@ export function registrySource(registry: RegistryClient, reference: Reference): 
     },
     async *blob(descriptor, { start = 0, ...options }) {
       const { offset, body } = await registry.fetchBlob(reference, descriptor, { ...options, offset: start });
-      let surplus = start - offset;
-      for await (const chunk of body) {
-        if (chunk.byteLength > surplus) yield surplus > 0 ? chunk.subarray(surplus) : chunk;
-        surplus = Math.max(0, surplus - chunk.byteLength);
-      }
+      yield* offset === start ? body : without(start - offset, body);
     },
   };
 }
@@ -68,6 +64,15 @@ class RegistryTarget implements ImageTarget {
       );
     }
     await this.#registry.pushManifest(this.#reference, bytes, descriptor.mediaType, options);
+  }
+}
+
+/** What comes after the first bytes. */
+async function* without(bytes: number, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let surplus = bytes;
+  for await (const chunk of body) {
+    if (chunk.byteLength > surplus) yield surplus > 0 ? chunk.subarray(surplus) : chunk;
+    surplus = Math.max(0, surplus - chunk.byteLength);
   }
 }
 
