@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf, mediaTypes } from '../../src/oci/index.ts';
 import {
   executePull,
@@ -142,8 +142,9 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
     const proxy = await recordingProxy(registry);
     const deps = await testNode();
     const abort = new AbortController();
+    const storedBytes = () => deps.store.blobs.ingestSize(`blob-${bigLayer!.digest.replace(':', '-')}`);
     proxy.behaviour = {
-      beforePiece: ({ blob, bytes }) => blob !== bigLayer!.digest || bytes < 2_000_000 || holdOn(abort),
+      beforePiece: ({ blob, bytes }) => blob !== bigLayer!.digest || bytes < 2_000_000 || holdOn(abort, storedBytes),
     };
     await expect(pull(deps, reference(proxy, 'app:1'), { signal: abort.signal })).rejects.toThrow('enough');
     expect(deps.store.images.list()).toEqual([]);
@@ -324,8 +325,9 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
   });
 });
 
-async function holdOn(abort: AbortController): Promise<boolean> {
-  await new Promise((resolve) => setTimeout(resolve, 50));
+/** Until something is on the disk. */
+async function holdOn(abort: AbortController, storedBytes: () => Promise<number>): Promise<boolean> {
+  await vi.waitUntil(async () => (await storedBytes()) > 0, { interval: 10, timeout: 10_000 });
   abort.abort(new Error('enough'));
   return true;
 }
