@@ -31,7 +31,9 @@ describe.skipIf(missing)(`Always, best effort, when the registry${missing ? ` (s
     let answerNow: Answer = (request, response) => passOn(registry.address, request, response);
     const front = await startHostileServer((request, response) => answerNow(request, response));
     onTestFinished(() => front.close());
-    const node = await openNode({ root: await temporaryFolder(), registry: { retry: { attempts: 1 } } });
+    // Nothing runs here, and without unpacking users who are not root can pull.
+    const store = { unpacks: false };
+    const node = await openNode({ root: await temporaryFolder(), store, registry: { retry: { attempts: 1 } } });
     onTestFinished(() => node.close());
     const reasons: string[] = [];
     const events = new EventRecorder(Date.now, ({ reason }) => reasons.push(reason));

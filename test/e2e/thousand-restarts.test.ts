@@ -17,11 +17,12 @@ import { type PushedImage, pushBusyboxImage } from '../support/busybox-image.ts'
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { FakeCri } from '../support/fake-cri.ts';
 import { programMissing } from '../support/foreign-clients.ts';
+import { rootMissing } from '../support/root.ts';
 import { whyNot } from '../support/runtimes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-const missing = dockerRegistryMissing ?? busyboxMissing ?? programMissing('skopeo');
+const missing = rootMissing ?? dockerRegistryMissing ?? busyboxMissing ?? programMissing('skopeo');
 const noContainers = missing ?? (await whyNot('embedded'));
 
 let registry: DockerRegistry;

@@ -18,6 +18,7 @@ import {
 import { RegistryClient } from '../../../src/registry/index.ts';
 import { openStore, type Store } from '../../../src/store/index.ts';
 import type { UnpackPool } from '../../../src/unpack/index.ts';
+import { rootMissing } from '../../support/root.ts';
 import type { VirtualClock } from '../../support/virtual-clock.ts';
 import { podOf } from '../support.ts';
 import { type Asked, type ModelSecret, nameOf } from './model.ts';
@@ -53,7 +54,9 @@ export class TestNode {
     folder: string,
     options: { clock: VirtualClock; policy: VerificationPolicyName; unpack: UnpackPool },
   ): Promise<TestNode> {
-    const store = await openStore(path.join(folder, 'node'), { now: () => options.clock.now() });
+    // Without root the rules are the same for images that are kept as they come.
+    const unpacks = rootMissing === undefined;
+    const store = await openStore(path.join(folder, 'node'), { unpacks, now: () => options.clock.now() });
     // Twice, since a connection may have been cut with the registry that was stopped.
     const retry = { attempts: 2, initialMs: 1, maxMs: 1 };
     const registry = new RegistryClient({ credentials: async () => [], retry });
