@@ -18,15 +18,26 @@ const prefix = 'put-';
 const isLinux = process.platform === 'linux';
 const debug = debugLog('store');
 
+/** When the name of a blob is on stable storage too: when its `put` ends, or after `syncNames`. */
+export interface PutOptions {
+  readonly syncName?: 'now' | 'later';
+}
+
+interface Place extends PutOptions {
+  /** Where the bytes are until they are complete, on the same file system as the target; made if it is missing. */
+  readonly folder: string;
+  /** Names them in errors. */
+  readonly what: string;
+}
+
 /**
- * Makes bytes the file `target`, complete and on stable storage.
- * @param place where it is until then, on the same file system; `what` names it in errors. Folders are made.
+ * Makes bytes the file `target`, complete and on stable storage; its folder is made if it is missing.
  * @throws LadingError `ERR_LADING_DISK_FULL` and others of `diskError`; nothing is left then
  */
 export async function putFile(
   bytes: Uint8Array,
   target: string,
-  { folder, what }: { folder: string; what: string },
+  { folder, what, syncName = 'now' }: Place,
 ): Promise<void> {
   const unfinished = join(folder, `${prefix}${randomUUID()}`);
   let fd: number | undefined;
@@ -40,7 +51,7 @@ export async function putFile(
     crashPoint('blob-synced');
     await makingFolder(dirname(target), () => renameSync(unfinished, target));
     crashPoint('blob-renamed');
-    await syncFolder(dirname(target));
+    if (syncName === 'now') await syncFolder(dirname(target));
     crashPoint('blob-published');
   } catch (error) {
     rmSync(unfinished, { force: true });

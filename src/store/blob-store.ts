@@ -5,8 +5,8 @@ import type { Readable } from 'node:stream';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { type Digest, Digester, digestAlgorithm, digestHex, digestOf, isDigest } from '../oci/digest.ts';
 import { type BlobIngest, FileIngest, type IngestOptions } from './blob-ingest.ts';
-import { putFile, removeAbandonedPuts } from './blob-put.ts';
-import { sizeOf } from './disk.ts';
+import { type PutOptions, putFile, removeAbandonedPuts } from './blob-put.ts';
+import { sizeOf, syncFolder } from './disk.ts';
 import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
 /**
@@ -102,7 +102,11 @@ export class BlobStore {
    * @param expected what they must be; anything unless given
    * @throws LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`, `ERR_LADING_DISK_FULL`: nothing is kept
    */
-  async put(bytes: Uint8Array, expected?: { digest: Digest; size?: number }): Promise<Digest> {
+  async put(
+    bytes: Uint8Array,
+    expected?: { digest: Digest; size?: number },
+    options: PutOptions = {},
+  ): Promise<Digest> {
     const size = bytes.byteLength;
     if (expected?.size !== undefined && expected.size !== size) {
       throw sizeMismatch(expected.digest, expected.size, String(size));
@@ -110,8 +114,14 @@ export class BlobStore {
     const digest = digestOf(bytes, expected && digestAlgorithm(expected.digest));
     if (expected && digest !== expected.digest) throw digestMismatch(expected.digest, digest, size);
     if (this.sizeNow(digest) === size) return digest;
-    await putFile(bytes, this.path(digest), { folder: this.#ingests, what: `blob ${digest}` });
+    await putFile(bytes, this.path(digest), { ...options, folder: this.#ingests, what: `blob ${digest}` });
     return digest;
+  }
+
+  /** Puts the names of all blobs on stable storage. */
+  async syncNames(): Promise<void> {
+    const blobs = join(this.root, 'blobs');
+    await Promise.all((await names(blobs)).map((algorithm) => syncFolder(join(blobs, algorithm))));
   }
 
   /** What killed processes left of a `put`. What they left of an ingest is for whoever opens its key. */

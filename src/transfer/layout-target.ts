@@ -53,7 +53,8 @@ class LayoutTarget implements FileTarget {
   }
 
   async #gather({ descriptor: { digest, size }, openUnverified }: OfferedBlob): Promise<void> {
-    await this.#blobs.put(await collect(openUnverified(), { enoughBytes: size + 1 }), { digest, size });
+    const bytes = await collect(openUnverified(), { enoughBytes: size + 1 });
+    await this.#blobs.put(bytes, { digest, size }, { syncName: 'later' });
   }
 
   async #stream({ descriptor, openUnverified, free }: OfferedBlob, { signal }: TransferOptions): Promise<void> {
@@ -72,7 +73,7 @@ class LayoutTarget implements FileTarget {
   }
 
   async putManifest({ digest }: Descriptor, bytes: Uint8Array): Promise<void> {
-    await this.#blobs.put(bytes, { digest });
+    await this.#blobs.put(bytes, { digest }, { syncName: 'later' });
   }
 
   async putImage({ descriptor, bytes, labels }: TakenImage): Promise<void> {
@@ -81,7 +82,9 @@ class LayoutTarget implements FileTarget {
     this.#entries.push(...layoutEntries({ mediaType, digest, size }, labels));
   }
 
+  /** What the index names has its names on stable storage before. */
   async commit(): Promise<void> {
+    await this.#blobs.syncNames();
     // The ingest is a lock: another process may be adding its own entry.
     const lock = await this.#blobs.openIngest('index');
     try {
