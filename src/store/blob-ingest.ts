@@ -66,7 +66,9 @@ export interface IngestOptions extends FolderLockOptions {
  * Of one write, but for the last: handing each chunk of the network to the kernel by itself cost as much as hashing it,
  * and with 128 KiB a pull of 250 MB took 2 % more of the processor. 1 MiB gains nothing more.
  */
-const minWriteBytes = 512 * 1024;
+const largeWriteBytes = 512 * 1024;
+/** A kill loses what is not written: at most this, or a quarter of what its process had taken in. */
+const smallWriteBytes = 64 * 1024;
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
 const maxWaitingBytes = 1024 * 1024;
 /** Of one read while hashing what is on disk already. */
@@ -87,6 +89,7 @@ export class FileIngest implements BlobIngest {
   #offset = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
+  #takenBytes = 0;
   #writtenBytes = 0;
   #writing: Promise<void> = Promise.resolve();
   #isWriting = false;
@@ -141,7 +144,9 @@ export class FileIngest implements BlobIngest {
     this.#offset += chunk.byteLength;
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.byteLength;
-    if (this.#waitingBytes >= (this.#isWriting ? maxWaitingBytes : minWriteBytes)) await this.#startWriting();
+    this.#takenBytes += chunk.byteLength;
+    const worthWriting = Math.min(largeWriteBytes, Math.max(smallWriteBytes, this.#takenBytes / 4));
+    if (this.#waitingBytes >= (this.#isWriting ? maxWaitingBytes : worthWriting)) await this.#startWriting();
   }
 
   async flush(): Promise<void> {
