@@ -66,11 +66,11 @@ export interface IngestOptions extends FolderLockOptions {
  * Of one write, but for the last: handing each chunk of the network to the kernel by itself cost as much as hashing it,
  * and with 128 KiB a pull of 250 MB took 2 % more of the processor. 1 MiB gains nothing more.
  */
-const largeWriteBytes = 512 * 1024;
+const largeWriteBytes = 256 * 1024;
 /** A kill loses what is not written: at most this, or a quarter of what its process had taken in. */
 const smallWriteBytes = 64 * 1024;
 /** What waits while a write is under way is written at once, and no more than this waits: the disk is the bottleneck then. */
-const maxWaitingBytes = 1024 * 1024;
+const maxWaitingBytes = 512 * 1024;
 /** Of one read while hashing what is on disk already. */
 const readBytes = 1024 * 1024;
 
