@@ -66,11 +66,7 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
 }
 
 async function pullOne(cli: Cli, deps: PullDependencies, { reference, platform, options }: Request): Promise<void> {
-  const [{ planPull }, { formatReference }] = await Promise.all([
-    import('../../pull/index.ts'),
-    import('../../oci/index.ts'),
-  ]);
-  if (!options.dryRun && !deps.store.names.get(formatReference(reference))) deps.unpack.warmUp(2);
+  const { planPull } = await import('../../pull/index.ts');
   const plan = await planPull(deps, reference, { platform, signal: cli.signal });
   for (const warning of plan.warnings) cli.stderr.write(`warning: ${plan.name}: ${warning}\n`);
   if (options.dryRun) return printPlan(cli, plan, options);
