@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { type EntryRecord, type EntryType, entryColumns } from '../lib/layer-facts.ts';
+import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { hostError } from './errors.ts';
 import type { Timestamp } from './pax.ts';
 
@@ -10,13 +11,11 @@ export interface RecordedAttributes {
   readonly mtime: Timestamp;
 }
 
-/** Of one write. */
-const pieceBytes = 64 * 1024;
-
 /** Writes the record of a layer: what is on disk, entry by entry as it is made. @see EntryRecord */
 export class LayerRecord {
   readonly #fd: number;
-  readonly #piece = Buffer.allocUnsafeSlow(pieceBytes);
+  /** What was not written yet. */
+  readonly #piece = takeChunk();
   #pending = 0;
   #written = 0;
 
@@ -67,12 +66,13 @@ export class LayerRecord {
 
   close(): void {
     closeSync(this.#fd);
+    giveChunkBack(this.#piece);
   }
 
   #append(values: readonly unknown[]): number {
     const line = `${JSON.stringify(values)}\n`;
     // Two bytes a character at most; two longest paths take 48 KiB, all escaped.
-    if (this.#pending + line.length * 2 > pieceBytes) this.flush();
+    if (this.#pending + line.length * 2 > chunkBytes) this.flush();
     const offset = this.#written + this.#pending;
     this.#pending += this.#piece.write(line, this.#pending);
     return offset;
