@@ -11,6 +11,7 @@ import { type Measurement, measure } from './pull/measure.ts';
 import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
 import { measureRunning, type RunningMeasurement } from './pull/running.ts';
 import { buildLading } from './shared/lading.ts';
+import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
 
@@ -66,7 +67,7 @@ interface Setting {
 
 async function compare(image: BuiltImage, { place, peers, runs }: Setting): Promise<void> {
   const results = new Map<Peer, Measurement[]>(peers.map((peer) => [peer, []]));
-  const folder = mkdtempSync(join(place.folder, 'lading-bench-'));
+  const folder = scratchFolder(place.folder);
   let running: RunningMeasurement;
   try {
     // Interleaved, so that whatever else the machine does meets all of them.
@@ -80,7 +81,7 @@ async function compare(image: BuiltImage, { place, peers, runs }: Setting): Prom
     }
     running = await measureRunning(image, mkdtempSync(join(folder, 'node-')));
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
     await sleep(place.pauseMs);
   }
   const { kind, layerBytes, unpackedBytes } = image;

@@ -1,6 +1,5 @@
 // npm run bench -- registry [--quick] [--runs N] [--scale N] [--place NAME]: our registry and its client beside others.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,6 +7,7 @@ import { type Cost, clients, pushAndPull, shapes } from './registry/copies.ts';
 import { loads, pullLarge, pushLarge } from './registry/loads.ts';
 import { dockerServer, ladingServer, type Server } from './registry/servers.ts';
 import { buildLading } from './shared/lading.ts';
+import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'the embedded registry beside docker-registry, `lading copy` beside `skopeo copy`';
 
@@ -137,11 +137,11 @@ async function withServers(folder: string, work: (started: readonly Server[]) =>
 }
 
 async function inFolder(parent: string, work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(parent, 'lading-bench-'));
+  const folder = scratchFolder(parent);
   try {
     await work(folder);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 

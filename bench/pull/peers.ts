@@ -30,6 +30,12 @@ export const lading: Peer = {
   },
 };
 
+/** Ended also when the run is interrupted. */
+const daemons = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const daemon of daemons) daemon.kill('SIGKILL');
+});
+
 /** A daemon of its own: neither its start nor its end is measured. */
 export const containerd: Peer = {
   name: 'containerd',
@@ -51,6 +57,7 @@ export const containerd: Peer = {
       ].join('\n'),
     );
     const daemon = spawn('containerd', ['--config', config, '--log-level', 'error'], { stdio: 'ignore' });
+    daemons.add(daemon);
     await answering(daemon, ['ctr', '--address', socket, 'version']);
     const pull = ['images', 'pull', '--plain-http', '--snapshotter', 'overlayfs', reference];
     return { command: ['ctr', '--address', socket, ...pull], servantPid: daemon.pid, close: () => end(daemon) };
@@ -96,6 +103,7 @@ async function answering(daemon: ChildProcess, question: readonly string[]): Pro
 }
 
 async function end(daemon: ChildProcess): Promise<void> {
+  daemons.delete(daemon);
   if (daemon.exitCode !== null || daemon.signalCode !== null) return;
   daemon.kill('SIGKILL');
   await once(daemon, 'exit');
