@@ -38,9 +38,9 @@ describe.skipIf(reason)(`without root${reason ? ` (skipped: ${reason})` : ''}`, 
     mkdirSync(home, { recursive: true });
     chownSync(home, user, user);
     const become = ['setpriv', '--reuid', String(user), '--regid', String(user), '--clear-groups', '--'];
-    return runNested([...become, node, enter, ...nestedTests(files)], {
-      env: { HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: undefined, USER: undefined, LOGNAME: undefined },
-    });
+    const ofRoot = ['XDG_CACHE_HOME', 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'XDG_RUNTIME_DIR', 'USER', 'LOGNAME'];
+    const env = { HOME: home, TMPDIR: home, ...Object.fromEntries(ofRoot.map((name) => [name, undefined])) };
+    return runNested([...become, node, enter, ...nestedTests(files)], { env });
   }
 
   test('the embedded runtime works with the one user of its user namespace', () => {
