@@ -72,7 +72,8 @@ export class PullEvents {
   #tell(): void {
     const nowMs = Date.now();
     for (const { object, startedMs, progress } of this.#pulls.values()) {
-      if (!progress || nowMs - startedMs < tellEveryMs) continue;
+      // One that has just begun comes the next time; a timer may be a millisecond early by this clock.
+      if (!progress || nowMs - startedMs < tellEveryMs / 2) continue;
       const data = progressData(progress, nowMs);
       const event: NodeEvent = { type: 'Normal', reason: 'PullProgress', message: progressText(data), object, data };
       try {
