@@ -1,6 +1,6 @@
 /**
  * Emits `dist/` for the published package: the types beside what package.json exports, and all modules, with those of
- * their packages, in a few files: `lading copy` asks its first request after 60 ms instead of 100.
+ * their packages, in a few files: `lading copy` has its first answer after 100 ms instead of 140.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';

@@ -108,9 +108,7 @@ async function fetchAll(deps: PullDependencies, plan: PullPlan, options: Execute
     stop.abort(error);
     throw error;
   };
-  const documents = new ImageDocuments(deps, plan.reference, {
-    ...{ ...options, signal, watch, documents: plan.documents },
-  });
+  const documents = new ImageDocuments(deps, plan.reference, { ...options, signal, watch, documents: plan.documents });
   const layers = layerWork(deps, plan, { ...options, signal, watch }, lease);
   const work = [...plan.documents.map((document) => documents.store(document).then(() => 0)), ...layers];
   const settled = await Promise.allSettled(work.map((job) => job.catch(failed)));

@@ -110,12 +110,15 @@ export class FileIngest implements BlobIngest {
     try {
       const lock = await lockFolder(folder, to.options);
       if (!lock) return undefined;
+      let fd: number | undefined;
       try {
-        const ingest = new FileIngest(key, folder, openData(join(folder, 'data')), lock, to);
+        fd = openData(join(folder, 'data'));
+        const ingest = new FileIngest(key, folder, fd, lock, to);
         await ingest.#takeUp();
         crashPoint('ingest-opened');
         return ingest;
       } catch (error) {
+        if (fd !== undefined) closeSync(fd);
         await lock.release();
         throw error;
       }

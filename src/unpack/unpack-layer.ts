@@ -55,8 +55,9 @@ export async function unpackLayer(
   const budget = new LayerBudget(limits, job.targetDir);
   const digester = new Digester(digestAlgorithm(job.diffId));
   const record = new LayerRecord(job.entriesFile);
-  const applier = new Applier(openTreeRoot(job.targetDir), { support: job.overlay, budget, record });
+  let applier: Applier | undefined;
   try {
+    applier = new Applier(openTreeRoot(job.targetDir), { support: job.overlay, budget, record });
     const reader = new TarReader(applier, limits);
     const take = (bytes: Buffer) => {
       budget.addBytes(bytes.byteLength);
@@ -80,7 +81,7 @@ export async function unpackLayer(
       warnings: [...mismatch, ...facts.warnings],
     };
   } finally {
-    applier.close();
+    applier?.close();
     record.close();
   }
 }
