@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
@@ -103,7 +104,7 @@ function prepareToUnpack({ store, unpack }: PullDependencies, plan: PullPlan): v
 async function fetchAll(deps: PullDependencies, plan: PullPlan, options: ExecuteOptions, lease: Lease) {
   const stop = new AbortController();
   const watch = new PullWatch(plan.reference, deps.clock);
-  const signal = AbortSignal.any([stop.signal, watch.signal, ...(options.signal ? [options.signal] : [])]);
+  const signal = anySignal(stop.signal, watch.signal, options.signal);
   const failed = (error: unknown) => {
     stop.abort(error);
     throw error;

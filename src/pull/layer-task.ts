@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import type { Digest } from '../oci/index.ts';
 import type { Lease } from '../store/index.ts';
 import { type BlobTask, ensureBlob } from './blob-task.ts';
@@ -56,7 +57,7 @@ async function fetchAndUnpack(deps: PullDependencies, task: LayerTask, emit: Emi
   };
   const { signal } = task.options;
   const early = new EarlyUnpack((growing, stop) => {
-    const options = { signal: signal ? AbortSignal.any([signal, stop]) : stop };
+    const options = { signal: anySignal(signal, stop) };
     return unpackUnpublished(deps, { ...task, options, growing }, onProgress);
   }, task.descriptor.size);
   let fetched: number;

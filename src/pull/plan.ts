@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import { LadingError } from '../lib/errors.ts';
 import {
   containerPlatform,
@@ -83,7 +84,7 @@ export async function planPull(
   const { store, registry } = deps;
   const { credentials } = options;
   const watch = new PullWatch(reference, deps.clock);
-  const signal = options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal;
+  const signal = anySignal(options.signal, watch.signal);
   const call = { signal, watch, ...(credentials ? { credentials } : {}) };
   const { descriptor: target, responseMs, content } = await registry.resolve(reference, call);
   options.onResolved?.(target);

@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import { BytePipe } from '../lib/byte-pipe.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { freeMemory } from '../lib/free-memory.ts';
@@ -37,7 +38,7 @@ async function streamOnce(deps: PullDependencies, task: LayerTask, emit: Emit): 
   if (!writer) return { fetchedBytes: 0, tryAgain: false };
   const pipe = new BytePipe();
   const stop = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const signal = anySignal(options.signal, stop.signal);
   /** Aborted once the unpacker reads no more. */
   const reading = new AbortController();
   const unpackTask = { descriptor, diffId, dominates, piped: pipe.memory, options: { signal } };

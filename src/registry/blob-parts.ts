@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { BlobPlace, OpenedBlob } from './blob-place.ts';
@@ -160,7 +161,7 @@ class PartWindow implements AsyncIterable<Uint8Array> {
   async #fetch(first: number, last: number, accept: (accepted: boolean) => void): Promise<readonly Uint8Array[]> {
     const { place, options } = this.#parts;
     const { signal: own } = this.#abort;
-    const signal = options.signal ? AbortSignal.any([options.signal, own]) : own;
+    const signal = anySignal(options.signal, own);
     const body = await place.openPart(first, last, { ...options, attempts: 1, signal });
     accept(true);
     const chunks: Uint8Array[] = [];

@@ -1,3 +1,4 @@
+import { anySignal } from '../lib/abort.ts';
 import { LadingError } from '../lib/errors.ts';
 import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
@@ -77,7 +78,7 @@ class ImageCopy {
     this.#from = from;
     this.#to = to;
     this.#options = options;
-    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#stop.signal]) : this.#stop.signal;
+    this.#signal = anySignal(options.signal, this.#stop.signal);
   }
 
   async run(): Promise<CopyResult> {

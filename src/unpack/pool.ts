@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { anySignal } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
@@ -82,7 +83,7 @@ export class UnpackPool {
   async #unpackInTwo(job: UnpackJob, options: TaskOptions): Promise<LayerFacts> {
     const ring = newRing();
     const failed = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
+    const signal = anySignal(options.signal, failed.signal);
     const run = (task: Task, half: TaskOptions) =>
       this.#enqueue(task, { size: options.size, ...half, signal }).catch((error: unknown) => {
         failed.abort(error);
