@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,6 +14,27 @@ import { pattern } from './support/pattern.ts';
 const writer = fileURLToPath(new URL('support/blob-writer.ts', import.meta.url));
 
 describe('a blob', () => {
+  test.runIf(process.platform === 'linux')('that nobody goes on with after all leaves no file open', async () => {
+    const folder = await temporaryFolder();
+    const store = new BlobStore(folder);
+    const begun = await store.openIngest('k');
+    await begun.append(pattern(1000));
+    await begun.pause();
+    const given = new AbortController();
+    const reason = new Error('given up');
+    const opening = store.openIngest('k', { signal: given.signal });
+    given.abort(reason);
+    await expect(opening).rejects.toBe(reason);
+    const open = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return ''; // that of the listing itself
+      }
+    });
+    expect(open.filter((file) => file.startsWith(folder))).toEqual([]);
+  });
+
   test('is visible only after commit, read-only, and readable whole and in ranges', async () => {
     const store = new BlobStore(await temporaryFolder());
     const bytes = pattern(3_000_001);
