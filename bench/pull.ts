@@ -1,28 +1,21 @@
 // npm run bench -- pull [--quick] [--runs N] [--scale N] [--kind NAME] [--peer NAME]: cold pulls beside installed peers.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { dockerRegistryMissing, startDockerRegistry } from '../test/support/docker-registry.ts';
 import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
 import { type Measurement, measure } from './pull/measure.ts';
 import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
-import { measureRunning, type RunningMeasurement } from './pull/running.ts';
+import { measureRunning } from './pull/running.ts';
 import { buildLading } from './shared/lading.ts';
-import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
+import { removeFolder, scratchFileSystem, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
 
-/**
- * Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. On a disk
- * a pause follows what was deleted: for five seconds ext4 searches around every inode that was just freed, which made
- * pulls of many files up to five times slower.
- */
+/** Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. */
 const places = [
-  { name: 'tmpfs', folder: '/dev/shm', pauseMs: 0, goalOfContainerd: 0.3 },
-  { name: 'disk', folder: tmpdir(), pauseMs: 6000, goalOfContainerd: 0.5 },
+  { name: 'tmpfs', newFolder: () => scratchFolder('/dev/shm'), goalOfContainerd: 0.3 },
+  { name: 'disk', newFolder: () => scratchFileSystem(tmpdir()), goalOfContainerd: 0.5 },
 ];
 const goals = { peakBytes: 150_000_000, warmMs: 10 };
 const peers = [lading, containerd, podman, skopeo];
@@ -67,23 +60,13 @@ interface Setting {
 
 async function compare(image: BuiltImage, { place, peers, runs }: Setting): Promise<void> {
   const results = new Map<Peer, Measurement[]>(peers.map((peer) => [peer, []]));
-  const folder = scratchFolder(place.folder);
-  let running: RunningMeasurement;
-  try {
-    // Interleaved, so that whatever else the machine does meets all of them.
-    for (let run = 0; run < runs; run += 1) {
-      for (const peer of peers) {
-        const node = mkdtempSync(join(folder, 'node-'));
-        results.get(peer)!.push(await measureOnce(peer, image, node));
-        rmSync(node, { recursive: true, force: true });
-        await sleep(place.pauseMs);
-      }
+  // Interleaved, so that whatever else the machine does meets all of them.
+  for (let run = 0; run < runs; run += 1) {
+    for (const peer of peers) {
+      results.get(peer)!.push(await inNewFolder(place, (folder) => measureOnce(peer, image, folder)));
     }
-    running = await measureRunning(image, mkdtempSync(join(folder, 'node-')));
-  } finally {
-    removeFolder(folder);
-    await sleep(place.pauseMs);
   }
+  const running = await inNewFolder(place, (folder) => measureRunning(image, folder));
   const { kind, layerBytes, unpackedBytes } = image;
   const sizes = `${kind.layers.length} layers, ${megabytes(layerBytes)} MB, ${megabytes(unpackedBytes)} MB unpacked`;
   console.log(`\n${kind.name} on ${place.name}: ${kind.about} (${sizes}); medians of ${runs}`);
@@ -115,6 +98,15 @@ async function compare(image: BuiltImage, { place, peers, runs }: Setting): Prom
     `nothing new: ${warmMs.toFixed(1)} ms beyond the registry's answer, under ${goals.warmMs}`,
     warmMs < goals.warmMs,
   );
+}
+
+async function inNewFolder<T>({ newFolder }: Setting['place'], work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = newFolder();
+  try {
+    return await work(folder);
+  } finally {
+    removeFolder(folder);
+  }
 }
 
 function goal(text: string, isMet: boolean): void {
