@@ -50,13 +50,15 @@ export interface Shape {
   readonly layers: readonly number[];
 }
 
-/** @param scale 1 is about a second for each copy */
+/** @param scale 1 is a second or two for the largest copy: of the others the start of the program is a good part */
 export function shapes(scale: number): Shape[] {
-  const large = Math.ceil(48 * scale) * 1024 * 1024;
+  const alike = (count: number, bytes: number) => Array.from({ length: count }, () => bytes);
+  const [huge, large] = [256, 48].map((mebibytes) => Math.ceil(mebibytes * scale)) as [number, number];
   const many = Math.ceil(100 * scale);
   return [
-    { name: `3 layers of ${large >> 20} MiB`, layers: [large, large, large] },
-    { name: `${many} layers of 16 KiB`, layers: Array.from({ length: many }, () => 16 * 1024) },
+    { name: `3 layers of ${huge} MiB`, layers: alike(3, huge * 2 ** 20) },
+    { name: `3 layers of ${large} MiB`, layers: alike(3, large * 2 ** 20) },
+    { name: `${many} layers of 16 KiB`, layers: alike(many, 16 * 1024) },
   ];
 }
 
