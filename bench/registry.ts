@@ -38,21 +38,22 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   buildLading();
   for (const place of places.filter(({ name }) => chosen.includes(name))) {
-    await inFolder(place.folder, (folder) => compareServers(folder, { place: place.name, runs, scale }));
-    await inFolder(place.folder, (folder) => compareClients(folder, { place: place.name, runs, scale }));
+    await compareServers(place, { runs, scale });
+    await compareClients(place, { runs, scale });
   }
   await compareMemory(Math.ceil(2048 * scale));
 }
 
+type Place = (typeof places)[number];
+
 interface Setting {
-  readonly place: string;
   readonly runs: number;
   readonly scale: number;
 }
 
-async function compareServers(folder: string, { place, runs, scale }: Setting): Promise<void> {
-  console.log(`\nServers on ${place}, asked by the same client; medians of ${runs} interleaved runs`);
-  await withServers(folder, async (started) => {
+async function compareServers(place: Place, { runs, scale }: Setting): Promise<void> {
+  console.log(`\nServers on ${place.name}, asked by the same client; medians of ${runs} interleaved runs`);
+  await withServers(place.folder, async (started) => {
     const rows: Record<string, object> = {};
     for (const { name, unit, run } of loads(scale)) {
       const rates = await interleaved(started, runs, run);
@@ -68,78 +69,89 @@ async function compareServers(folder: string, { place, runs, scale }: Setting): 
   });
 }
 
-async function compareClients(folder: string, { place, runs, scale }: Setting): Promise<void> {
-  console.log(`\nWhole commands on ${place}, in seconds (cpu: of the processor); medians of ${runs} interleaved runs`);
-  await withServers(folder, async (started) => {
-    const rows: Record<string, object> = {};
-    for (const shape of shapes(scale)) {
-      const pairs = started.flatMap((server) => clients.map((client) => ({ server, client })));
-      const times = await interleaved(pairs, runs, ({ server, client }) =>
-        pushAndPull(client, { server, shape, folder }),
-      );
-      for (const way of ['push', 'pull'] as const) {
-        for (const [index, server] of started.entries()) {
-          const [ours, theirs] = [times[index * 2]!, times[index * 2 + 1]!].map((each) => ({
-            seconds: median(each.map((cost) => cost[way].seconds)),
-            cpuSeconds: median(each.map((cost) => cost[way].cpuSeconds)),
-          })) as [Pick<Cost, 'seconds' | 'cpuSeconds'>, Pick<Cost, 'seconds' | 'cpuSeconds'>];
-          rows[`${way} ${shape.name}, ${server.name}`] = {
-            'lading copy': rounded(ours.seconds),
-            'skopeo copy': rounded(theirs.seconds),
-            ratio: rounded(ours.seconds / theirs.seconds),
-            'lading cpu': rounded(ours.cpuSeconds),
-            'skopeo cpu': rounded(theirs.cpuSeconds),
-            'cpu ratio': rounded(ours.cpuSeconds / theirs.cpuSeconds),
-          };
+/** Each copy has a new server: what was pushed stays there, and is of another content each time. */
+async function compareClients(place: Place, { runs, scale }: Setting): Promise<void> {
+  console.log(
+    `\nWhole commands on ${place.name}, in seconds (cpu: of the processor); medians of ${runs} interleaved runs`,
+  );
+  const rows: Record<string, object> = {};
+  for (const shape of shapes(scale)) {
+    const pairs = servers.flatMap((server) => clients.map((client) => ({ server, client })));
+    const times = await interleaved(pairs, runs, ({ server, client }) =>
+      inFolder(place.folder, async (folder) => {
+        const started = await server.start(join(folder, 'server'));
+        try {
+          return await pushAndPull(client, { server: started, shape, folder });
+        } finally {
+          await started.close();
         }
+      }),
+    );
+    for (const way of ['push', 'pull'] as const) {
+      for (const [index, server] of servers.entries()) {
+        const [ours, theirs] = [times[index * 2]!, times[index * 2 + 1]!].map((each) => ({
+          seconds: median(each.map((cost) => cost[way].seconds)),
+          cpuSeconds: median(each.map((cost) => cost[way].cpuSeconds)),
+        })) as [Pick<Cost, 'seconds' | 'cpuSeconds'>, Pick<Cost, 'seconds' | 'cpuSeconds'>];
+        rows[`${way} ${shape.name}, ${server.name}`] = {
+          'lading copy': rounded(ours.seconds),
+          'skopeo copy': rounded(theirs.seconds),
+          ratio: rounded(ours.seconds / theirs.seconds),
+          'lading cpu': rounded(ours.cpuSeconds),
+          'skopeo cpu': rounded(theirs.cpuSeconds),
+          'cpu ratio': rounded(ours.cpuSeconds / theirs.cpuSeconds),
+        };
       }
     }
-    console.table(rows);
-  });
+  }
+  console.table(rows);
 }
 
 async function compareMemory(mebibytes: number): Promise<void> {
   const size = `one blob of ${mebibytes} MiB`;
-  await inFolder(tmpdir(), (folder) =>
-    withServers(folder, async (started) => {
-      console.log(`\nPeak memory of fresh servers after ${size} up and down, in MiB`);
-      const row: Record<string, number> = {};
-      for (const server of started) {
-        const { digest } = await pushLarge(server.port, mebibytes);
-        await pullLarge(server.port, mebibytes, digest);
-        row[server.name] = inMebibytes(server.peakBytes());
-      }
-      console.table([row]);
-      console.log(`\nPeak memory of clients with ${size}, in MiB`);
-      const rows: Record<string, object> = {};
-      const shape = { name: size, layers: [mebibytes * 2 ** 20] };
-      for (const client of clients) {
-        const { push, pull } = await pushAndPull(client, { server: started[0]!, shape, folder });
-        rows[client.name] = { push: inMebibytes(push.peakBytes), pull: inMebibytes(pull.peakBytes) };
-      }
-      console.table(rows);
-    }),
-  );
+  await withServers(tmpdir(), async (started, folder) => {
+    console.log(`\nPeak memory of fresh servers after ${size} up and down, in MiB`);
+    const row: Record<string, number> = {};
+    for (const server of started) {
+      const { digest } = await pushLarge(server.port, mebibytes);
+      await pullLarge(server.port, mebibytes, digest);
+      row[server.name] = inMebibytes(server.peakBytes());
+    }
+    console.table([row]);
+    console.log(`\nPeak memory of clients with ${size}, in MiB`);
+    const rows: Record<string, object> = {};
+    const shape = { name: size, layers: [mebibytes * 2 ** 20] };
+    for (const client of clients) {
+      const { push, pull } = await pushAndPull(client, { server: started[0]!, shape, folder });
+      rows[client.name] = { push: inMebibytes(push.peakBytes), pull: inMebibytes(pull.peakBytes) };
+    }
+    console.table(rows);
+  });
 }
 
 function inMebibytes(bytes: number): number {
   return Math.round(bytes / 2 ** 20);
 }
 
-async function withServers(folder: string, work: (started: readonly Server[]) => Promise<void>): Promise<void> {
-  const started: Server[] = [];
-  try {
-    for (const kind of servers) started.push(await kind.start(join(folder, kind.name)));
-    await work(started);
-  } finally {
-    for (const server of started) await server.close();
-  }
+function withServers(
+  parent: string,
+  work: (started: readonly Server[], folder: string) => Promise<void>,
+): Promise<void> {
+  return inFolder(parent, async (folder) => {
+    const started: Server[] = [];
+    try {
+      for (const kind of servers) started.push(await kind.start(join(folder, kind.name)));
+      await work(started, folder);
+    } finally {
+      for (const server of started) await server.close();
+    }
+  });
 }
 
-async function inFolder(parent: string, work: (folder: string) => Promise<void>): Promise<void> {
+async function inFolder<T>(parent: string, work: (folder: string) => Promise<T>): Promise<T> {
   const folder = scratchFolder(parent);
   try {
-    await work(folder);
+    return await work(folder);
   } finally {
     removeFolder(folder);
   }
