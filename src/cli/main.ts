@@ -38,6 +38,8 @@ for (const stream of [stdout, stderr]) {
     process.exit(1);
   });
 }
+// When nothing is left to do: to take the heap apart, as Node.js does otherwise, costs 5 ms after a copy.
+process.once('beforeExit', () => process.exit());
 process.exitCode = await runProgram(process.argv.slice(2), {
   stdout,
   stderr,
