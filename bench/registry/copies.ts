@@ -54,11 +54,12 @@ export interface Shape {
 export function shapes(scale: number): Shape[] {
   const alike = (count: number, bytes: number) => Array.from({ length: count }, () => bytes);
   const [huge, large] = [256, 48].map((mebibytes) => Math.ceil(mebibytes * scale)) as [number, number];
-  const many = Math.ceil(100 * scale);
+  const [many, more] = [100, 300].map((layers) => Math.ceil(layers * scale)) as [number, number];
   return [
     { name: `3 layers of ${huge} MiB`, layers: alike(3, huge * 2 ** 20) },
     { name: `3 layers of ${large} MiB`, layers: alike(3, large * 2 ** 20) },
     { name: `${many} layers of 16 KiB`, layers: alike(many, 16 * 1024) },
+    { name: `${more} layers of 16 KiB`, layers: alike(more, 16 * 1024) },
   ];
 }
 
