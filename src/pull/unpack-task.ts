@@ -1,6 +1,7 @@
+import { LadingError } from '../lib/errors.ts';
 import type { Descriptor, Digest } from '../oci/index.ts';
 import type { LayerWriter } from '../store/index.ts';
-import type { GrowingBlob } from '../unpack/index.ts';
+import { type GrowingBlob, LayerError } from '../unpack/index.ts';
 import type { PullDependencies, PullOptions } from './dependencies.ts';
 import type { UnpackedLayer } from './early-unpack.ts';
 
@@ -63,8 +64,18 @@ export async function unpackInto(
     return { writer, facts };
   } catch (error) {
     await writer.discard();
-    throw error;
+    throw namingLayer(error, descriptor.digest);
   }
+}
+
+/** What reads a layer does not know which one of the image it is. */
+function namingLayer(error: unknown, digest: Digest): unknown {
+  if (!(error instanceof LadingError)) return error;
+  const { hint, cause, data } = error;
+  const message = `layer ${digest}: ${error.message}`;
+  if (error instanceof LayerError) return new LayerError(error.class, message, { ...(hint && { hint }), cause });
+  if (error.code === 'ERR_LADING_DISK_FAILING') return new LadingError(error.code, message, { hint, cause, data });
+  return error;
 }
 
 export async function publish({ writer, facts }: UnpackedLayer): Promise<void> {

@@ -65,7 +65,7 @@ export function hostError(name: string, cause: NodeJS.ErrnoException): LadingErr
 
 /** The blob cannot be read from the disk. */
 export function readError(cause: NodeJS.ErrnoException): LadingError {
-  return new LadingError('ERR_LADING_DISK_FAILING', `cannot read the blob of a layer: ${cause.message}`, {
+  return new LadingError('ERR_LADING_DISK_FAILING', `cannot read its blob: ${cause.message}`, {
     cause,
     hint: 'See the kernel log (dmesg) for the device, then pull again, or run `lading check --repair`.',
   });

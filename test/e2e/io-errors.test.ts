@@ -78,7 +78,7 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
       const failed = await runFailing(pull, 'read,pread64:error=EIO:when=8', blob);
       expect(failed).toMatchObject({ exitCode: 1, stdout: '' });
       expect(failed.stderr.match(/^error: .*$/gm)).toEqual([
-        'error: cannot read the blob of a layer: EIO: i/o error, read',
+        `error: layer ${layer}: cannot read its blob: EIO: i/o error, read`,
       ]);
       expect(failed.stderr).toContain('code: ERR_LADING_DISK_FAILING');
       await expectDone(['check', '--root', root]);

@@ -78,7 +78,10 @@ describe.skipIf(missing)(`compressed layers (needs: ${missing ?? 'nothing more'}
     const noTar = testImage({ layers: [noise(2_000_000, 9)], compress: (tar) => tar });
     await pushImage(registry, 'app', 'no-tar', noTar);
     const broken = pull(deps, reference(registry, 'app:no-tar'));
-    await expect(broken).rejects.toMatchObject({ data: { class: 'bad-tar' } });
+    await expect(broken).rejects.toMatchObject({
+      data: { class: 'bad-tar' },
+      message: expect.stringContaining(`layer ${noTar.layers[0]!.digest}: `),
+    });
     expect(await readdir(path.join(deps.store.root, 'ingest'))).toEqual([]);
     expect(deps.store.images.list()).toEqual([]);
     await expectSound(deps.store);
