@@ -1,5 +1,4 @@
 // Decisions per second in one thread, and what a warm check of `Always` costs on a running node.
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { EventRecorder, ImageManager, PullRecords, PullTracker } from '../src/agent/index.ts';
@@ -18,6 +17,7 @@ import {
 } from '../src/policy/index.ts';
 import { podOf } from './policy/pod.ts';
 import { RawConnection } from './registry/raw-client.ts';
+import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'decisions per second; warm checks of Always';
 
@@ -70,7 +70,7 @@ function rateOf(times: number, decide: (index: number) => number): number {
 
 /** One HEAD by a client that does nothing else and one evaluation, in turns, so that both see the same machine. */
 async function warmChecks(): Promise<void> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'lading-bench-policy-'));
+  const folder = scratchFolder(tmpdir());
   const registry = await startRegistry({ root: path.join(folder, 'registry') });
   const node = await openNode({ root: path.join(folder, 'node') });
   const raw = await RawConnection.open(registry.port);
@@ -95,7 +95,7 @@ async function warmChecks(): Promise<void> {
     raw.close();
     await node.close();
     await registry.close();
-    await rm(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 

@@ -8,6 +8,7 @@ import { type Measurement, measure } from './pull/measure.ts';
 import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
 import { measureRunning } from './pull/running.ts';
 import { buildLading } from './shared/lading.ts';
+import { median } from './shared/median.ts';
 import { removeFolder, scratchFileSystem, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
@@ -155,12 +156,6 @@ function installPeers(): void {
   if (process.getuid?.() !== 0 || dockerRegistryMissing !== undefined) {
     throw new Error(`missing for this benchmark: ${missing.join(', ')}. As root: ${install.join(' ')}`);
   }
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function megabytes(bytes: number): string {

@@ -7,6 +7,7 @@ import { type Cost, clients, pushAndPull, shapes } from './registry/copies.ts';
 import { loads, pullLarge, pushLarge } from './registry/loads.ts';
 import { dockerServer, ladingServer, type Server } from './registry/servers.ts';
 import { buildLading } from './shared/lading.ts';
+import { median } from './shared/median.ts';
 import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'the embedded registry beside docker-registry, `lading copy` beside `skopeo copy`';
@@ -171,12 +172,6 @@ async function interleaved<T, R>(
     }
   }
   return results;
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function rounded(number: number): number {
