@@ -1,8 +1,8 @@
-/** Writes tar archives whose bytes depend on their entries alone. @see POSIX.1-1988 ustar */
+/** Writes tar archives whose bytes depend on their entries alone. @see POSIX.1-1988 ustar, POSIX.1-2001 pax */
 
 /** One file or folder; owned by root, dated 1970. */
 export interface TarEntry {
-  /** Relative, at most 100 bytes, folders without the slash at the end. */
+  /** Relative, folders without the slash at the end. */
   readonly path: string;
   /** Permission bits. */
   readonly mode: number;
@@ -11,6 +11,8 @@ export interface TarEntry {
 }
 
 const blockBytes = 512;
+/** Longer ones are said by an extended header before: those of blobs with a sha512 digest are. */
+const maxPathBytes = 100;
 /** What eleven octal digits can say: 8 GiB. Larger sizes are written in base 256, as GNU tar does. */
 const maxOctalSize = 8 ** 11 - 1;
 
@@ -28,19 +30,40 @@ export function writeTar(entries: readonly TarEntry[]): Uint8Array {
 }
 
 /**
- * The header of one entry; `size` bytes of content and their padding follow.
+ * All that goes before the content of one entry; `size` bytes of it and their padding follow.
  * @param entry a folder if it has no `size`
  */
 export function tarHeader({ path, mode, size }: { path: string; mode: number; size?: number }): Uint8Array {
+  const isFolder = size === undefined;
+  const name = isFolder ? `${path}/` : path;
+  const header = headerBlock({ name, mode, size: size ?? 0, type: isFolder ? '5' : '0' });
+  return Buffer.byteLength(name) > maxPathBytes ? Buffer.concat([longPath(name), header]) : header;
+}
+
+function longPath(name: string): Uint8Array {
+  const record = Buffer.from(paxRecord('path', name));
+  const header = headerBlock({ name: 'PaxHeaders/path', mode: 0o644, size: record.length, type: 'x' });
+  return Buffer.concat([header, record, tarPadding(record.length)]);
+}
+
+/** A record says its own length, the digits of that included. */
+function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  const restBytes = Buffer.byteLength(rest);
+  const digits = String(restBytes + String(restBytes).length).length;
+  return `${restBytes + digits}${rest}`;
+}
+
+function headerBlock({ name, mode, size, type }: { name: string; mode: number; size: number; type: string }): Buffer {
   const header = Buffer.alloc(blockBytes);
-  header.write(size === undefined ? `${path}/` : path, 0);
+  header.write(name, 0, maxPathBytes);
   header.write(octal(mode, 7), 100);
   header.write(octal(0, 7), 108); // uid
   header.write(octal(0, 7), 116); // gid
-  writeSize(header, size ?? 0);
+  writeSize(header, size);
   header.write(octal(0, 11), 136); // mtime
   header.write(' '.repeat(8), 148); // checksum, counted as blanks
-  header.write(size === undefined ? '5' : '0', 156);
+  header.write(type, 156);
   header.write('ustar\x0000', 257);
   header.write('root', 265);
   header.write('root', 297);

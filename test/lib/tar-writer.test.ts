@@ -17,6 +17,18 @@ test('GNU tar lists what was written', () => {
   ]);
 });
 
+test.each([99, 100, 101, 141, 255, 984, 985, 986, 5000])('a path of %i bytes', (length) => {
+  const path = `blobs/${'x'.repeat(length - 'blobs/'.length)}`;
+  const archive = writeTar([
+    { path, mode: 0o644, content: Buffer.from('long') },
+    { path: `${path.slice(0, -1)}d`, mode: 0o755 },
+    { path: 'after', mode: 0o644, content: Buffer.from('short') },
+  ]);
+  const list = execFileSync('tar', ['tf', '-'], { input: archive, encoding: 'utf8' });
+  expect(list.trimEnd().split('\n')).toEqual([path, `${path.slice(0, -1)}d/`, 'after']);
+  expect(execFileSync('tar', ['xOf', '-', path], { input: archive, encoding: 'utf8' })).toBe('long');
+});
+
 test.each([0, 1, 511, 512, 8 ** 11 - 1, 8 ** 11, 2 ** 45])('a size of %i bytes can be read again', (size) => {
   const header = Buffer.from(tarHeader({ path: 'x', mode: 0o644, size }));
   expect(parseHeader(header)).toMatchObject({ name: 'x', size, mode: 0o644 });
