@@ -5,6 +5,7 @@ import {
   formatPlatform,
   type ImageIndex,
   type ImageManifest,
+  isImageConfigType,
   matchPlatform,
   type Platform,
   parseImageConfig,
@@ -26,8 +27,8 @@ export interface ChosenManifest {
 }
 
 /**
- * The image manifest that `platform` uses: the target itself, or the best entry of an index, at any depth. Only the
- * chosen branch is fetched.
+ * The image manifest that `platform` uses: the target itself, or the best entry of an index, at any depth; an artifact
+ * where no image is. Only the chosen branch is fetched.
  * @throws LadingError `ERR_LADING_PLATFORM_NOT_AVAILABLE`, which lists what there is; `ERR_LADING_INDEX_TOO_DEEP`
  * @see registry.md 7.3
  */
@@ -70,13 +71,17 @@ class PlatformChoice {
     this.#refuseTooMany(document, indexes.length);
     for (const { platform } of document.manifests) if (platform) this.seen.add(formatPlatform(platform));
     const path = [...indexes, descriptor];
+    let artifact: ChosenManifest | undefined;
     for (const index of selectPlatform(this.#platform, document.manifests)) {
       const entry = document.manifests[index]!;
       if (path.some(({ digest }) => digest === entry.digest)) continue;
       const chosen = await this.from(entry, path);
-      if (chosen && (entry.platform || (await this.#runsHere(chosen.manifest)))) return chosen;
+      if (!chosen) continue;
+      if (entry.platform) return chosen;
+      if (!isImageConfigType(chosen.manifest.config.mediaType)) artifact ??= chosen;
+      else if (await this.#runsHere(chosen.manifest)) return chosen;
     }
-    return undefined;
+    return this.seen.size === 0 ? artifact : undefined;
   }
 
   /** An entry that does not say what it runs on: its configuration does. */

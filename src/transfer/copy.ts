@@ -10,12 +10,16 @@ import {
   hostPlatform,
   type ImageIndex,
   type ImageManifest,
+  isImageConfigType,
   isIndexType,
   isManifestType,
+  matchPlatform,
   type Platform,
+  parseImageConfig,
   parseManifest,
   selectPlatform,
 } from '../oci/index.ts';
+import { collectConfig } from './image-config.ts';
 import type { ImageSource, ImageTarget, TransferOptions } from './places.ts';
 import { verified } from './verified.ts';
 
@@ -56,7 +60,7 @@ const maxManifests = 1000;
 /**
  * Copies one image: blobs first, then the manifests that name them, indexes last. Only what the target lacks is read.
  * @throws LadingError `ERR_LADING_PLATFORM_NOT_AVAILABLE`, `ERR_LADING_INDEX_TOO_DEEP`, `ERR_LADING_MANIFEST_INVALID`,
- * and what the two places throw
+ * `ERR_LADING_IMAGE_CONFIG_INVALID`, and what the two places throw
  */
 export function copyImage(from: ImageSource, to: ImageTarget, options: CopyOptions = {}): Promise<CopyResult> {
   return new ImageCopy(from, to, options).run();
@@ -71,6 +75,8 @@ class ImageCopy {
   readonly #limiter = new Limiter(blobsAtOnce);
   readonly #blobs = new Map<Digest, Promise<void>>();
   readonly #manifests = new Set<Digest>();
+  /** Platforms that were met and not taken. */
+  readonly #platforms = new Set<string>();
   #blobsWritten = 0;
   #bytesWritten = 0;
 
@@ -103,9 +109,7 @@ class ImageCopy {
     if (platform === 'all' || root.document.kind === 'manifest') return root;
     const chosen = await this.#choose(root.document, platform, 1);
     if (chosen) return chosen;
-    const available = root.document.manifests.flatMap((entry) =>
-      entry.platform ? [formatPlatform(entry.platform)] : [],
-    );
+    const available = [...this.#platforms].sort();
     throw new LadingError(
       'ERR_LADING_PLATFORM_NOT_AVAILABLE',
       `${root.descriptor.digest} has nothing for ${formatPlatform(platform)}, it has ${available.join(', ') || 'no platforms'}`,
@@ -113,15 +117,37 @@ class ImageCopy {
     );
   }
 
+  /** An artifact that says no platform is for all of them, but no substitute for an image. @see registry.md 7.3 */
   async #choose(index: ImageIndex, platform: Platform, depth: number): Promise<CopiedDocument | undefined> {
     refuseDepth(depth);
+    for (const entry of index.manifests) if (entry.platform) this.#platforms.add(formatPlatform(entry.platform));
+    let artifact: CopiedDocument | undefined;
     for (const position of selectPlatform(platform, index.manifests)) {
-      const entry = await this.#read(index.manifests[position]!);
-      if (entry.document.kind === 'manifest') return withoutEntryMembers(entry);
-      const chosen = await this.#choose(entry.document, platform, depth + 1);
-      if (chosen) return chosen;
+      const listed = index.manifests[position]!;
+      const entry = await this.#read(listed);
+      const { document } = entry;
+      if (document.kind === 'index') {
+        const chosen = await this.#choose(document, platform, depth + 1);
+        if (chosen) return chosen;
+      } else if (listed.platform || (await this.#runsOn(document, platform))) {
+        return withoutEntryMembers(entry);
+      } else if (!isImageConfigType(document.config.mediaType)) {
+        artifact ??= withoutEntryMembers(entry);
+      }
     }
-    return undefined;
+    return this.#platforms.size === 0 ? artifact : undefined;
+  }
+
+  /** Whether an entry that does not say its platform is an image for this one: its configuration says it. */
+  async #runsOn({ config }: ImageManifest, platform: Platform): Promise<boolean> {
+    if (!isImageConfigType(config.mediaType)) return false;
+    const content = () => verified(this.#from.blob(config, { signal: this.#signal }), config, this.#from.place);
+    const bytes = await collectConfig(config, content);
+    const { os, architecture, variant } = parseImageConfig(bytes);
+    const candidate = { os, architecture, ...(variant ? { variant } : {}) };
+    if (matchPlatform(platform, candidate)) return true;
+    this.#platforms.add(formatPlatform(candidate));
+    return false;
   }
 
   async #read(descriptor: Descriptor): Promise<CopiedDocument> {

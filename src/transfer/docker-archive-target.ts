@@ -10,12 +10,9 @@ import {
 } from '../oci/index.ts';
 import { type ArchiveOutput, ArchiveWriter } from './archive-output.ts';
 import { decompressed } from './decompressed.ts';
+import { collectConfig } from './image-config.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
 import { Spool } from './spool.ts';
-import { collect } from './verified.ts';
-
-/** @see layers.md L6 */
-const maxConfigBytes = 8 * 1024 * 1024;
 
 interface ArchivedImage {
   readonly Config: string;
@@ -43,11 +40,10 @@ export class DockerArchiveTarget implements FileTarget {
   }
 
   async putBlob({ descriptor, open }: OfferedBlob, { signal }: TransferOptions): Promise<boolean> {
-    const { digest, mediaType, size } = descriptor;
+    const { digest, mediaType } = descriptor;
     if (this.#configs.has(digest) || this.#diffIds.has(digest)) return false;
     if (isImageConfigType(mediaType)) {
-      if (size > maxConfigBytes) throw tooLarge(descriptor);
-      const bytes = await collect(open());
+      const bytes = await collectConfig(descriptor, open);
       this.#configs.set(digest, bytes);
       await this.#writer.file(configName(digest), bytes.byteLength, () => [bytes]);
       return true;
@@ -123,13 +119,6 @@ function configName(digest: Digest): string {
 
 function layerName(diffId: Digest): string {
   return `${digestHex(diffId)}.tar`;
-}
-
-function tooLarge({ digest, size }: Descriptor): LadingError {
-  return new LadingError(
-    'ERR_LADING_BLOB_TOO_LARGE',
-    `configuration ${digest} has ${size} bytes, at most ${maxConfigBytes} are read`,
-  );
 }
 
 function onePlatform(digest: string): LadingError {

@@ -157,6 +157,18 @@ describe.skipIf(missing)(`planPull (needs: ${missing ?? 'nothing more'})`, () =>
       expect(plan.imageId).toBe(first.config.digest);
     });
 
+    test('passes over artifacts, and says what they are when there is nothing else', async () => {
+      const notes = testImage({ layers: [base], configMediaType: 'application/vnd.example.notes' });
+      await pushImage(registry, 'app', 'notes', notes);
+      await pushIndex(registry, 'app', 'with-notes', [notes.manifest, first.manifest]);
+      const plan = await planPull(await testNode(), reference(registry, 'app:with-notes'));
+      expect(plan.imageId).toBe(first.config.digest);
+      await pushIndex(registry, 'app', 'notes-only', [notes.manifest]);
+      await expect(planPull(await testNode(), reference(registry, 'app:notes-only'))).rejects.toMatchObject({
+        code: 'ERR_LADING_NOT_AN_IMAGE',
+      });
+    });
+
     test('without this platform says what there is', async () => {
       await pushIndex(registry, 'app', 'none', [attestation, { ...first.manifest, platform: other }]);
       await expect(planPull(await testNode(), reference(registry, 'app:none'))).rejects.toMatchObject({

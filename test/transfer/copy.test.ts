@@ -68,6 +68,24 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     expect(existsSync(`${folder}/none`)).toBe(false);
   });
 
+  test('the configuration says what an entry without platform runs on; an artifact is no substitute for it', async () => {
+    const notes = testImage({ layers: [shared], configMediaType: 'application/vnd.example.notes' });
+    await pushImage(registry, 'app', 'notes', notes);
+    await pushIndex(registry, 'app', 'silent', [notes.manifest, amd.manifest, arm.manifest]);
+    await pushIndex(registry, 'app', 'silent-notes', [notes.manifest]);
+    const copied = async (tag: string, architecture: string) => {
+      const to = `oci:${folder}:${tag}-${architecture}`;
+      return (await copy(`${at}/app:${tag}`, to, { platform: platform(architecture) })).descriptor.digest;
+    };
+    expect(await copied('silent', 'amd64')).toBe(amd.manifest.digest);
+    expect(await copied('silent', 'arm64')).toBe(arm.manifest.digest);
+    expect(await copied('silent-notes', 'arm64')).toBe(notes.manifest.digest);
+    await expect(copied('silent', 's390x')).rejects.toMatchObject({
+      code: 'ERR_LADING_PLATFORM_NOT_AVAILABLE',
+      data: { available: ['linux/amd64', 'linux/arm64'] },
+    });
+  });
+
   test('between all kinds of places, and back to the same digest', async () => {
     const all = { platform: 'all' } as const;
     await copy(`${at}/app:1`, `oci:${folder}/layout:v1`, all);
