@@ -34,7 +34,13 @@ export {
   type Platform,
   parsePlatform,
 } from './platform.ts';
-export { matchPlatform, type PlatformEntry, type PlatformMode, selectPlatform } from './platform-match.ts';
+export {
+  availablePlatforms,
+  matchPlatform,
+  type PlatformEntry,
+  type PlatformMode,
+  selectPlatform,
+} from './platform-match.ts';
 export {
   familiarReference,
   formatReference,

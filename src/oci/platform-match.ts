@@ -1,5 +1,5 @@
 import { isIndexType, isManifestType } from './media-types.ts';
-import { normalizePlatform, type Platform } from './platform.ts';
+import { formatPlatform, normalizePlatform, type Platform } from './platform.ts';
 
 /** `compatible`: what the processor also runs, such as older variants; `strict`: the platform itself only. */
 export type PlatformMode = 'compatible' | 'strict';
@@ -43,6 +43,11 @@ export function selectPlatform(
   }
   usable.sort((a, b) => (a.rank === b.rank ? b.features - a.features : a.rank - b.rank));
   return usable.map(({ index }) => index);
+}
+
+/** The platforms that an index has something for, in its order: attestations run nowhere. */
+export function availablePlatforms(entries: readonly PlatformEntry[]): string[] {
+  return entries.flatMap((entry) => (entry.platform && isImage(entry) ? [formatPlatform(entry.platform)] : []));
 }
 
 function isImage({ mediaType, annotations }: PlatformEntry): boolean {

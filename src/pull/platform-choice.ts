@@ -1,6 +1,7 @@
 import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import {
+  availablePlatforms,
   type Descriptor,
   formatPlatform,
   type ImageIndex,
@@ -69,7 +70,7 @@ class PlatformChoice {
     const document = await this.#documents.manifest(descriptor);
     if (document.kind === 'manifest') return { descriptor, manifest: document, indexes };
     this.#refuseTooMany(document, indexes.length);
-    for (const { platform } of document.manifests) if (platform) this.seen.add(formatPlatform(platform));
+    for (const available of availablePlatforms(document.manifests)) this.seen.add(available);
     const path = [...indexes, descriptor];
     let artifact: ChosenManifest | undefined;
     for (const index of selectPlatform(this.#platform, document.manifests)) {

@@ -4,6 +4,7 @@ import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { chunkPassed } from '../lib/young-objects.ts';
 import {
+  availablePlatforms,
   type Descriptor,
   type Digest,
   formatPlatform,
@@ -120,7 +121,7 @@ class ImageCopy {
   /** An artifact that says no platform is for all of them, but no substitute for an image. @see registry.md 7.3 */
   async #choose(index: ImageIndex, platform: Platform, depth: number): Promise<CopiedDocument | undefined> {
     refuseDepth(depth);
-    for (const entry of index.manifests) if (entry.platform) this.#platforms.add(formatPlatform(entry.platform));
+    for (const available of availablePlatforms(index.manifests)) this.#platforms.add(available);
     let artifact: CopiedDocument | undefined;
     for (const position of selectPlatform(platform, index.manifests)) {
       const listed = index.manifests[position]!;
