@@ -153,7 +153,10 @@ export class Requester {
     // A storage host was shown no credentials, whatever the registry was shown.
     const credentials = reply.foreign ? [] : asked.credentials;
     const secrets = authorization === undefined ? [] : secretsIn(authorization);
-    const error = statusError({ ...asked, whom, credentials }, reply, { retryAfterMs, secrets });
+    const error = statusError({ ...asked, whom, credentials, elsewhere: reply.foreign }, reply, {
+      retryAfterMs,
+      secrets,
+    });
     if (retryAfterMs === undefined || retryAfterMs <= maxRetryAfterMs) return error;
     const { kind, unreachable: _, ...data } = error.data;
     const message = `${error.message}; it asks to wait ${Math.ceil(retryAfterMs / 1000)} s`;

@@ -15,6 +15,8 @@ export interface Asked {
   readonly what: string;
   /** Origins of the credentials that were offered, in order. */
   readonly credentials: readonly string[];
+  /** Whether another host than the registry answered, which the registry sent the request on to. */
+  readonly elsewhere?: boolean;
 }
 
 /** An answer with the beginning of its body, if it is an error. */
@@ -32,7 +34,8 @@ export interface StatusErrorOptions {
 export function statusError(asked: Asked, refusal: Refusal, options: StatusErrorOptions = {}): RegistryError {
   const { status } = refusal;
   const said = registryErrorOf(refusal, options.secrets ?? []);
-  const kind = saysExpired(refusal) ? 'unauthorized' : kindOfStatus(status, said.code);
+  const expired = saysExpired(refusal) && !asked.elsewhere;
+  const kind = expired ? 'unauthorized' : kindOfStatus(status, said.code);
   const { retryAfterMs } = options;
   const parts = [
     `${capitalized(asked.whom)} answered ${status} ${STATUS_CODES[status] ?? ''}`.trim(),
@@ -95,13 +98,16 @@ const hintsForCodes: Readonly<Record<string, string>> = {
 
 function hintForStatus(
   kind: RegistryErrorKind,
-  { registry, credentials }: Asked,
+  { registry, credentials, elsewhere }: Asked,
   { retryAfterMs, code = '' }: { retryAfterMs: number | undefined; code: string | undefined },
 ) {
   const login = `Log in to ${registry} (docker config.json), or give the pod an imagePullSecret for it.`;
   switch (kind) {
     case 'unauthorized':
     case 'denied':
+      if (elsewhere) {
+        return 'The address that the registry gave does not hold there; it may have expired: try again. A login does not help.';
+      }
       return credentials.length === 0
         ? `${login} Registries answer the same for a repository that does not exist: check the name too.`
         : `The credentials may be wrong or expired, or may lack the right; log in to ${registry} again.`;
@@ -142,7 +148,7 @@ interface SaidError {
   readonly text: string;
 }
 
-/** The forms of registries (`errors`), of OAuth servers (`error`), of Docker Hub (`details`), and plain text. */
+/** The forms of registries (`errors`), of OAuth servers (`error`), of Docker Hub (`details`), of S3, and plain text. */
 function registryErrorOf(refusal: Refusal, secrets: readonly string[]): SaidError {
   const clean = (value: unknown): string | undefined => {
     if (typeof value !== 'string' || value === '') return undefined;
@@ -161,6 +167,10 @@ function registryErrorOf(refusal: Refusal, secrets: readonly string[]): SaidErro
   } catch {
     const type = String(refusal.headers['content-type'] ?? '');
     if (type.startsWith('text/plain')) message = clean(body);
+    if (/^(?:application|text)\/xml\b/.test(type)) {
+      code = clean(/<Code>([^<]*)</.exec(body)?.[1]);
+      message = clean(/<Message>([^<]*)</.exec(body)?.[1]);
+    }
   }
   return { code, message, text: [code, message].filter((part) => part !== undefined).join(': ') };
 }

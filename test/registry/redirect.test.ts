@@ -77,6 +77,19 @@ test('a storage host that demands a login gets none: the registry is asked for a
   await collect((await client.fetchBlob(referenceAt(registry), descriptor)).body);
 });
 
+test('a storage host that refuses an expired address is quoted, and nobody is told to log in', async () => {
+  const storage = await newServer((_, response) => {
+    response.writeHead(403, { 'content-type': 'application/xml' });
+    response.end('<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>');
+  });
+  const registry = await newRedirectingRegistry(() => storage.url);
+  const { client } = newClient({ credentials: async () => [alice] });
+  const error = await failureOf(client.fetchBlob(referenceAt(registry), descriptor));
+  expect(error.data).toMatchObject({ kind: 'denied', status: 403, host: storage.address });
+  expect(error.message).toContain('AccessDenied: Request has expired');
+  expect(error.hint).toMatch(/may have expired: try again/);
+});
+
 test('after a cut the registry is asked for the storage URL again', async () => {
   const paths: string[] = [];
   const storage = await newServer(({ path, headers }, response) => {
