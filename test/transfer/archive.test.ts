@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
@@ -47,6 +48,13 @@ describe.skipIf(rootMissing)('an archive is read', () => {
       ...entries.map((entry) => ({ ...entry, name: `./${entry.name}` })),
     ]);
     expect(await loaded(file)).toMatchObject({ digest: image.manifest.digest });
+  });
+
+  test('that is a folder: an OCI layout that is not packed', async () => {
+    const folder = await temporaryFolder();
+    execFileSync('tar', ['-C', folder, '-xf', await writeArchive(folder, entries)]);
+    expect(await loaded(folder)).toMatchObject({ name, digest: image.manifest.digest });
+    await expect(loaded(path.join(folder, 'blobs'))).rejects.toMatchObject({ code: 'ERR_LADING_ARCHIVE_INVALID' });
   });
 
   test('of docker save, with links between its layers and a layer that is compressed', async () => {

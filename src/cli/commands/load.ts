@@ -18,15 +18,15 @@ interface LoadCommandOptions {
 
 export function define(command: Command, cli: Cli): void {
   command
-    .option('-i, --input <file>', 'the archive, - for standard input', '-')
+    .option('-i, --input <file>', 'the archive or layout, - for standard input', '-')
     .option('--name <image>', 'what to call the image, if the archive has one only')
     .option('--platform <os/architecture>', 'which part of an image to load (default: this machine)')
     .option('-q, --quiet', 'no progress; print names only')
     .addOption(documentFormatOption())
     .addHelpText(
       'after',
-      '\nReads OCI layouts and docker archives in a tar, plain or compressed with gzip or zstd. Images get the names that\n' +
-        'the archive gives them. Everything is verified and unpacked as in a pull; no registry is asked.',
+      '\nReads OCI layouts and docker archives in a tar, plain or compressed with gzip or zstd, and OCI layouts in a folder.\n' +
+        'Images get the names that they have there. Everything is verified and unpacked as in a pull; no registry is asked.',
     )
     .action((options: LoadCommandOptions) => load(cli, options));
   addExamples(command, [
