@@ -2,8 +2,8 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import { diskError } from './disk.ts';
-import { openCopyOf, openForReading } from './open-for-reading.ts';
+import { diskError, isFull } from './disk.ts';
+import { openCopyOf, openForReading, sharedMemoryNotGrown } from './open-for-reading.ts';
 import type { Reserve } from './reserve.ts';
 import { migrations } from './schema.ts';
 
@@ -36,6 +36,16 @@ export class Database {
    * @throws LadingError `ERR_LADING_STORE_NEWER` if a newer version of the program has written it, `ERR_LADING_STORE_DAMAGED`
    */
   static open(path: string, reserve: Reserve): Database {
+    try {
+      return Database.#open(path, reserve);
+    } catch (error) {
+      if (errorCode(error) !== 'ERR_LADING_DISK_FULL') throw error;
+      reserve.release();
+      return Database.#open(path, reserve);
+    }
+  }
+
+  static #open(path: string, reserve: Reserve): Database {
     return guarded(path, 'open', () => {
       const sqlite = new DatabaseSync(path, { timeout: busyTimeoutMs });
       const database = new Database(path, sqlite, reserve);
@@ -182,12 +192,19 @@ const diskCodes: Readonly<Record<number, string>> = { 3: 'EACCES', 10: 'EIO', 13
 
 /** SQLITE_READONLY and SQLITE_CANTOPEN do not say why: what the folder answers to a wish to write is the reason. */
 function reasonNotToWrite(path: string): string {
+  const folder = dirname(path);
   try {
-    accessSync(dirname(path), constants.W_OK);
-    return 'EACCES';
+    accessSync(folder, constants.W_OK);
+    return isFull(folder) ? 'ENOSPC' : 'EACCES';
   } catch (error) {
     return errorCode(error) ?? 'EACCES';
   }
+}
+
+function reasonOf(errcode: number, path: string): string | undefined {
+  const result = errcode & 0xff;
+  if (result === 8 || result === 14) return reasonNotToWrite(path);
+  return errcode === sharedMemoryNotGrown && isFull(dirname(path)) ? 'ENOSPC' : diskCodes[result];
 }
 
 function guarded<T>(path: string, verb: string, work: () => T): T {
@@ -195,8 +212,9 @@ function guarded<T>(path: string, verb: string, work: () => T): T {
     return work();
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'ERR_SQLITE_ERROR') throw error;
-    const result = (error as { errcode: number }).errcode & 0xff;
-    const code = result === 8 || result === 14 ? reasonNotToWrite(path) : diskCodes[result];
+    const { errcode } = error as { errcode: number };
+    const result = errcode & 0xff;
+    const code = reasonOf(errcode, path);
     if (code !== undefined)
       throw diskError(Object.assign(error as Error, { code }), `${verb} the database`, dirname(path));
     if (result === 5 || result === 6) {

@@ -107,11 +107,23 @@ export function requireSpace(path: string, bytes: number, what: string): void {
   throw diskError(Object.assign(new Error(`${bytes} bytes do not fit`), { code: 'ENOSPC' }), what, path, bytes);
 }
 
+/** SQLite opens a database with less: two files beside it. */
+const roomToOpen = { bytes: 64 * 1024, inodes: 2 };
+
+/** Whether the file system of a folder may be too full to open a database there. */
+export function isFull(folder: string): boolean {
+  const { bytes = Number.POSITIVE_INFINITY, inodes = Number.POSITIVE_INFINITY } = freeSpace(folder);
+  return bytes < roomToOpen.bytes || inodes < roomToOpen.inodes;
+}
+
 function freeSpace(path: string): { text: string; bytes?: number; inodes?: number } {
   for (let folder = path; ; folder = dirname(folder)) {
     try {
-      const { bavail, bsize, ffree } = statfsSync(folder);
-      return { text: `, ${bavail * bsize} bytes and ${ffree} inodes are free`, bytes: bavail * bsize, inodes: ffree };
+      const { bavail, bsize, files, ffree } = statfsSync(folder);
+      const bytes = bavail * bsize;
+      // File systems that make inodes as they need them (btrfs) report none at all.
+      if (files === 0) return { text: `, ${bytes} bytes are free`, bytes };
+      return { text: `, ${bytes} bytes and ${ffree} inodes are free`, bytes, inodes: ffree };
     } catch {
       if (folder === dirname(folder)) return { text: '' };
     }

@@ -60,13 +60,16 @@ function openShared(path: string, { timeout }: { timeout: number }): DatabaseSyn
     return sqlite;
   } catch (error) {
     const { errcode = 0 } = error as { errcode?: number };
-    if (!cannotMakeWal.has(errcode & 0xff)) throw error;
+    if (!cannotMakeWal.has(errcode & 0xff) && errcode !== sharedMemoryNotGrown) throw error;
     return openImmutable(path);
   }
 }
 
 /** SQLITE_READONLY, SQLITE_CANTOPEN: the files beside a database in WAL mode cannot be made on a read-only disk. */
 const cannotMakeWal = new Set([8, 14]);
+
+/** SQLITE_IOERR_SHMSIZE: on a full disk, and only if nobody has the database open. */
+export const sharedMemoryNotGrown = 4874;
 
 function openImmutable(path: string): DatabaseSync {
   const url = pathToFileURL(path);

@@ -110,7 +110,7 @@ export class Store implements StoreParts {
   /** Removes what no name and no lease reaches. */
   async collectGarbage(options: GarbageOptions = {}): Promise<GarbageReport> {
     const report = await collectGarbage(this, options);
-    if (!options.dryRun) await this.#reserve.keep();
+    if (!options.dryRun) this.#reserve.keep();
     return report;
   }
 
@@ -141,7 +141,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
       crashPoint('store-opened');
       await recover(store);
       crashPoint('store-recovered');
-      await reserve.keep();
+      reserve.keep();
       return store;
     } catch (error) {
       store?.close();

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -121,6 +122,40 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     expect((await store.check()).findings).toEqual([]);
   });
 
+  test.each<[string, (folder: string) => void]>([
+    ['bytes', (folder) => fillBytes(folder)],
+    ['inodes', (folder) => fillInodes(folder)],
+  ])('that has no %s left can be read by the next process, which removes images from it', async (_, fill) => {
+    const mountPoint = await smallDisk();
+    const root = path.join(mountPoint, 'node');
+    const before = await openStore(root);
+    const image = await putImage(before, 'a', { names: ['example.com/a:1'] });
+    before.close();
+    fill(mountPoint);
+    const reader = await openStore(root, { readOnly: true });
+    expect(reader.images.list()).toHaveLength(1);
+    reader.close();
+    const store = await testStore({ root });
+    store.names.remove('example.com/a:1');
+    store.images.remove(image.id);
+    expect((await store.collectGarbage()).blobs).toHaveLength(3);
+    await expectSound(store);
+  });
+
+  test('that a process without the reserve finds is said to be full, whatever SQLite calls it', async () => {
+    const mountPoint = await smallDisk();
+    const root = path.join(mountPoint, 'node');
+    (await openStore(root)).close();
+    await rm(path.join(root, 'reserve'), { recursive: true });
+    fillBytes(mountPoint);
+    await expect(openStore(root)).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL' });
+    fillInodes(mountPoint);
+    await expect(openStore(root)).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL' });
+    const reader = await openStore(root, { readOnly: true });
+    expect(reader.images.list()).toEqual([]);
+    reader.close();
+  });
+
   test('while a layer is published leaves no layer and no partial tree', async () => {
     const mountPoint = await smallDisk();
     const store = await testStore({ root: path.join(mountPoint, 'node') });
@@ -160,9 +195,21 @@ async function run(args: string[], env: Record<string, string> = {}): Promise<un
   return once(child, 'exit');
 }
 
+function fillBytes(folder: string): void {
+  for (const bs of ['64k', '512'])
+    spawnSync('dd', ['if=/dev/zero', `of=${path.join(folder, `fill-${bs}`)}`, `bs=${bs}`], { stdio: 'ignore' });
+}
+
+function fillInodes(folder: string): void {
+  try {
+    for (let index = 0; ; index += 1) writeFileSync(path.join(folder, `fill-${index}`), '', { flag: 'a' });
+  } catch {}
+}
+
 async function smallDisk(): Promise<string> {
   const mountPoint = await temporaryFolder();
-  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mountPoint]).status).toBe(0);
+  const options = 'size=8m,nr_inodes=300';
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', mountPoint]).status).toBe(0);
   onTestFinished(() => void spawnSync('umount', ['-l', mountPoint]));
   return mountPoint;
 }
