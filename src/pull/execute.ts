@@ -83,7 +83,8 @@ export async function executePull(
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
   } catch (error) {
-    if (noRoom.has(errorCode(error) ?? '')) await giveSpaceBack(store, plan);
+    // What this does not manage the next collection does.
+    if (noRoom.has(errorCode(error) ?? '')) await giveSpaceBack(store, plan, lease).catch(() => undefined);
     throw error;
   } finally {
     lease.release();
@@ -201,11 +202,13 @@ function imageOf(store: Store, plan: PullPlan): Omit<ImageRecord, 'createdAt'> {
 
 const noRoom = new Set(['ERR_LADING_DISK_FULL', 'ERR_LADING_LAYER_TOO_LARGE']);
 
-/** What this pull has fetched is of no use while the disk is full: the next collection may take it at once. */
-async function giveSpaceBack(store: Store, plan: PullPlan): Promise<void> {
+/** What this pull has fetched is of no use while the disk is full: it goes at once, unless somebody else needs it. */
+async function giveSpaceBack(store: Store, plan: PullPlan, lease: Lease): Promise<void> {
   for (const { descriptor } of plan.layers) {
     const ingest = await store.blobs.openIngest(ingestKey(descriptor.digest), { whenBusy: 'give-up' }).catch(() => {});
     await ingest?.discard();
   }
   store.images.release([...plan.documents, ...plan.layers].map(({ descriptor }) => descriptor.digest));
+  lease.release();
+  await store.collectGarbage();
 }

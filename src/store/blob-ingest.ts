@@ -119,6 +119,7 @@ export class FileIngest implements BlobIngest {
         return ingest;
       } catch (error) {
         if (fd !== undefined) closeSync(fd);
+        else removeIfEmpty(folder);
         await lock.release();
         throw error;
       }
@@ -318,6 +319,12 @@ function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
 }
 
 /** A process that died between making the file read-only and giving it its name leaves one that only root may write. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {}
+}
+
 function openData(path: string): number {
   try {
     return openSync(path, 'a+');

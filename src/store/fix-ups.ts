@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestHex } from '../oci/digest.ts';
 import type { Database } from './database.ts';
@@ -67,9 +66,7 @@ export class FixUps {
       await staged.discard();
       return undefined;
     }
-    const dir = join(staged.path, 'fs');
-    await mkdir(dir);
-    await chmod(dir, 0o755);
+    const dir = await staged.makeTree();
     return {
       dir,
       publish: async () => {

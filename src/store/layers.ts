@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
@@ -110,9 +110,7 @@ export class Layers {
       await staged.discard();
       return undefined;
     }
-    const dir = join(staged.path, 'fs');
-    mkdirSync(dir);
-    chmodSync(dir, 0o755);
+    const dir = await staged.makeTree();
     return {
       dir,
       entriesFile: join(staged.path, 'entries'),

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
@@ -58,11 +58,28 @@ export class StagedFolder {
         const fileSystem = openSync(content, 'r');
         return new StagedFolder(content, { target, trash }, { lock, fileSystem, sync, order: sync.begin() });
       } catch (error) {
+        rmSync(path, { recursive: true, force: true });
         await lock.release();
         throw error;
       }
     } catch (error) {
       throw diskError(error, `prepare ${target}`, path);
+    }
+  }
+
+  /**
+   * Makes the folder for a tree in it: empty, 0755.
+   * @throws LadingError `ERR_LADING_DISK_FULL` and others of `diskError`; nothing is left then
+   */
+  async makeTree(): Promise<string> {
+    const tree = join(this.path, 'fs');
+    try {
+      mkdirSync(tree);
+      chmodSync(tree, 0o755);
+      return tree;
+    } catch (error) {
+      await this.discard();
+      throw diskError(error, `prepare ${this.#target}`, this.path);
     }
   }
 

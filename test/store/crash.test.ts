@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -155,6 +155,24 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     expect(reader.images.list()).toEqual([]);
     reader.close();
   });
+
+  test.each([0, 1, 2, 3])(
+    'with %i inodes left is one error when a layer or a blob begins, and leaves no folder',
+    async (left) => {
+      const mountPoint = await smallDisk();
+      const store = await testStore({ root: path.join(mountPoint, 'node') });
+      await Promise.all(['ingest', 'layers', 'trash'].map((folder) => mkdir(path.join(store.root, folder))));
+      fillInodes(mountPoint);
+      for (let index = 0; index < left; index += 1) await rm(path.join(mountPoint, `fill-${index}`));
+      const begin = [() => store.layers.prepare(digestOf('layer')), () => store.blobs.openIngest('blob')];
+      for (const begun of begin) {
+        const outcome = await begun().catch((error: unknown) => error);
+        if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'ERR_LADING_DISK_FULL' });
+        else await (outcome as { discard(): Promise<void> }).discard();
+      }
+      expect([...(await readdir(path.join(store.root, 'ingest'))), ...(await leftovers(store.root))]).toEqual([]);
+    },
+  );
 
   test('while a layer is published leaves no layer and no partial tree', async () => {
     const mountPoint = await smallDisk();
