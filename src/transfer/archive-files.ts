@@ -4,7 +4,7 @@ import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { defaultLimits } from '../unpack/limits.ts';
 import { typeFlags } from '../unpack/tar-header.ts';
 import { type TarEntry, TarReader } from '../unpack/tar-reader.ts';
-import { compressionOf, decompressed } from './decompressed.ts';
+import { compressionOf, decompressed, isCompressionFault } from './decompressed.ts';
 import { incomplete, invalid } from './errors.ts';
 import type { Files } from './files.ts';
 import { readRange, Spool } from './spool.ts';
@@ -134,8 +134,9 @@ function unreadable(path: string, cause: unknown): LadingError {
 function ownError(error: unknown, place: string): unknown {
   if (!(error instanceof Error) || !('code' in error)) return error;
   const isLayerError = error instanceof LadingError && error.code.startsWith('ERR_LADING_LAYER_');
-  const isZlibError = /^(Z_|ZSTD_|ERR_ZSTD)/.test(String(error.code));
-  return isLayerError || isZlibError ? invalid(place, `it is no intact tar archive (${error.message})`, error) : error;
+  return isLayerError || isCompressionFault(String(error.code))
+    ? invalid(place, `it is no intact tar archive (${error.message})`, error)
+    : error;
 }
 
 /** Notes where in the archive each file has its content. */

@@ -11,6 +11,8 @@ export interface ArchiveOutput {
   /** Bytes that were written are with the kernel, and their memory is not used any more. */
   readonly isUnbuffered: boolean;
   write(bytes: Uint8Array): Promise<void>;
+  /** Takes back all but the first `size` bytes; undefined where that cannot be done. */
+  readonly truncate?: (size: number) => Promise<void>;
   /** Makes it visible, where it is not yet. */
   commit(): Promise<void>;
   /** Ends it; without `commit` before, nothing is left where that is possible. */
@@ -63,6 +65,7 @@ class FileOutput implements ArchiveOutput {
   readonly #file: FileHandle;
   readonly #unfinished: string;
   readonly #path: string;
+  #size = 0;
 
   constructor(file: FileHandle, unfinished: string, path: string) {
     this.#file = file;
@@ -71,7 +74,16 @@ class FileOutput implements ArchiveOutput {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#file.writeFile(bytes);
+    for (let written = 0; written < bytes.byteLength; ) {
+      const { bytesWritten } = await this.#file.write(bytes, written, bytes.byteLength - written, this.#size);
+      written += bytesWritten;
+      this.#size += bytesWritten;
+    }
+  }
+
+  async truncate(size: number): Promise<void> {
+    await this.#file.truncate(size);
+    this.#size = size;
   }
 
   async commit(): Promise<void> {
@@ -105,24 +117,42 @@ export type Content = () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 export class ArchiveWriter {
   readonly #output: ArchiveOutput;
   readonly #oneAtATime = new Limiter(1);
+  /** Bytes of whole entries. */
+  #size = 0;
+  /** Why an entry is not whole, and nothing can follow it. */
+  #broken: unknown;
 
   constructor(output: ArchiveOutput) {
     this.#output = output;
   }
 
   /**
+   * Where that is possible, nothing is left of an entry that fails; elsewhere all that follow fail as it did.
    * @param content exactly `size` bytes
    * @param free told of each chunk that nobody uses any more, as far as that can be known
    */
   file(path: string, size: number, content: Content, free: (chunk: Uint8Array) => void = () => {}): Promise<void> {
     return this.#oneAtATime.run(async () => {
-      await this.#output.write(tarHeader({ path, mode: 0o644, size }));
-      for await (const chunk of content()) {
-        await this.#output.write(chunk);
-        if (this.#output.isUnbuffered) free(chunk);
+      if (this.#broken !== undefined) throw this.#broken;
+      try {
+        this.#size += await this.#writeEntry(path, size, content, free);
+      } catch (error) {
+        if (this.#output.truncate) await this.#output.truncate(this.#size);
+        else this.#broken = error;
+        throw error;
       }
-      await this.#output.write(tarPadding(size));
     });
+  }
+
+  async #writeEntry(path: string, size: number, content: Content, free: (chunk: Uint8Array) => void): Promise<number> {
+    const [header, padding] = [tarHeader({ path, mode: 0o644, size }), tarPadding(size)];
+    await this.#output.write(header);
+    for await (const chunk of content()) {
+      await this.#output.write(chunk);
+      if (this.#output.isUnbuffered) free(chunk);
+    }
+    await this.#output.write(padding);
+    return header.byteLength + size + padding.byteLength;
   }
 
   json(path: string, document: unknown): Promise<void> {

@@ -1,5 +1,5 @@
 import { anySignal } from '../lib/abort.ts';
-import { LadingError } from '../lib/errors.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
 import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { chunkPassed } from '../lib/young-objects.ts';
@@ -20,6 +20,7 @@ import {
   parseManifest,
   selectPlatform,
 } from '../oci/index.ts';
+import { isCompressionFault } from './decompressed.ts';
 import { collectConfig } from './image-config.ts';
 import type { ImageSource, ImageTarget, TransferOptions } from './places.ts';
 import { verified } from './verified.ts';
@@ -143,7 +144,7 @@ class ImageCopy {
   async #runsOn({ config }: ImageManifest, platform: Platform): Promise<boolean> {
     if (!isImageConfigType(config.mediaType)) return false;
     const content = () => verified(this.#from.blob(config, { signal: this.#signal }), config, this.#from.place);
-    const bytes = await collectConfig(config, content);
+    const bytes = await this.#rightContent(config, () => collectConfig(config, content));
     const { os, architecture, variant } = parseImageConfig(bytes);
     const candidate = { os, architecture, ...(variant ? { variant } : {}) };
     if (matchPlatform(platform, candidate)) return true;
@@ -195,12 +196,24 @@ class ImageCopy {
     const options = { signal: this.#signal };
     const openUnverified = () => this.#counted(descriptor, this.#from.blob(descriptor, options));
     const open = () => verified(openUnverified(), descriptor, place);
-    const written = await this.#to.putBlob({ descriptor, open, openUnverified, free, place, repositories }, options);
+    const offered = { descriptor, open, openUnverified, free, place, repositories };
+    const written = await this.#rightContent(descriptor, () => this.#to.putBlob(offered, options));
     if (written) {
       this.#blobsWritten += 1;
       this.#bytesWritten += size;
     }
     this.#emit({ layer, size, state: written ? 'done' : 'exists', bytes: size });
+  }
+
+  /** Again as long as wrong content comes, and there is somebody else to ask for it. @see registry.md 5.3 */
+  async #rightContent<T>(descriptor: Descriptor, work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!mayBeWrongContent(error) || !this.#from.reject?.(descriptor)) throw error;
+      }
+    }
   }
 
   async *#counted({ digest: layer, size }: Descriptor, content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -228,6 +241,14 @@ class ImageCopy {
   #emit(progress: CopyProgress): void {
     this.#options.onProgress?.(progress);
   }
+}
+
+const mismatches = ['ERR_LADING_DIGEST_MISMATCH', 'ERR_LADING_SIZE_MISMATCH', 'ERR_LADING_REGISTRY_DIGEST_MISMATCH'];
+
+/** Content that cannot be decompressed is wrong before it is hashed. */
+function mayBeWrongContent(error: unknown): boolean {
+  const code = errorCode(error) ?? '';
+  return mismatches.includes(code) || isCompressionFault(code);
 }
 
 interface CopiedDocument {

@@ -12,6 +12,11 @@ export function compressionOf(start: Uint8Array): Compression {
   return looksLikeZstd(Buffer.from(start)) ? 'zstd' : 'none';
 }
 
+/** Whether an error with this code is about compressed content that is damaged. */
+export function isCompressionFault(code: string): boolean {
+  return /^(Z_|ZSTD_|ERR_ZSTD)/.test(code) || code === 'ERR_LADING_LAYER_BAD_COMPRESSION';
+}
+
 /** Content without its compression, whichever it has; nothing of it is verified. */
 export async function* decompressed(content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const { start, all } = await peek(content);

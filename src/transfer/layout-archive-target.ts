@@ -41,8 +41,8 @@ export class LayoutArchiveTarget implements FileTarget {
 
   async #once(descriptor: Descriptor, content: Content, free?: OfferedBlob['free']): Promise<boolean> {
     if (this.#written.has(descriptor.digest)) return false;
-    this.#written.add(descriptor.digest);
     await this.#writer.file(blobPath(descriptor.digest), descriptor.size, content, free);
+    this.#written.add(descriptor.digest);
     return true;
   }
 }

@@ -24,6 +24,11 @@ export interface BlobSource {
   readonly givesChunksAway?: true;
   /** The bytes from `start` on, not verified; who keeps them hashes them. */
   blob(descriptor: Descriptor, options: TransferOptions & { start?: number }): AsyncIterable<Uint8Array>;
+  /**
+   * To be told that what `blob` gave last is not what the descriptor says. Returns whether it is worth another try: then
+   * the next `blob` asks somebody else.
+   */
+  reject?(descriptor: Descriptor): boolean;
 }
 
 export type Repository = Pick<Reference, 'registry' | 'repository'>;
@@ -55,7 +60,10 @@ export interface OfferedBlob {
 
 /** Takes in what images are made of. */
 export interface ImageTarget {
-  /** @returns whether content was written; false if the place has it */
+  /**
+   * Called again where content that turned out wrong can be had from somewhere else.
+   * @returns whether content was written; false if the place has it
+   */
   putBlob(blob: OfferedBlob, options: TransferOptions): Promise<boolean>;
   /** A document that an index lists. Its blobs are there. */
   putManifest(descriptor: Descriptor, bytes: Uint8Array, options: TransferOptions): Promise<void>;

@@ -1,10 +1,11 @@
 import { LadingError } from '../lib/errors.ts';
-import { type Descriptor, formatReference, type Reference } from '../oci/index.ts';
+import { type Descriptor, type Digest, formatReference, type Reference } from '../oci/index.ts';
 import { isForeignLayer, type RegistryClient } from '../registry/index.ts';
 import type { ImageSource, ImageTarget, OfferedBlob, Repository, TakenImage, TransferOptions } from './places.ts';
 
 /** An image on a registry. @param reference as `pullReference` gives it */
 export function registrySource(registry: RegistryClient, reference: Reference): ImageSource {
+  const rejections = new Map<Digest, () => boolean>();
   return {
     place: `registry ${reference.registry}`,
     repositories: [reference],
@@ -16,8 +17,15 @@ export function registrySource(registry: RegistryClient, reference: Reference): 
       return (await registry.fetchManifest(reference, digest, options)).bytes;
     },
     async *blob(descriptor, { start = 0, ...options }) {
-      const { offset, body } = await registry.fetchBlob(reference, descriptor, { ...options, offset: start });
+      const call = { ...options, offset: start };
+      const { offset, body, reject } = await registry.fetchBlob(reference, descriptor, call);
+      rejections.set(descriptor.digest, reject);
       yield* offset === start ? body : without(start - offset, body);
+    },
+    reject({ digest }) {
+      const reject = rejections.get(digest);
+      rejections.delete(digest);
+      return reject?.() ?? false;
     },
   };
 }
