@@ -240,8 +240,8 @@ function mediaTypeOf(bytes: Uint8Array, response: RegistryResponse): string {
     return parseManifest(bytes, headerOf(response, 'content-type')).mediaType;
   } catch (error) {
     if (!(error instanceof LadingError)) throw error;
-    const { what, registry } = response.asked;
-    throw new LadingError(error.code, `${what} of registry ${registry}: ${error.message}`, {
+    const { what, whom } = response.asked;
+    throw new LadingError(error.code, `${what} of ${whom}: ${error.message}`, {
       hint: error.hint,
       cause: error,
       data: error.data,

@@ -150,6 +150,13 @@ describe('when no endpoint is of use', () => {
     expect(outage.message).toMatch(/refused the connection/);
   });
 
+  test('the error says which endpoint sent a web page', async () => {
+    const page: Answer = (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+    const { client, mirror, upstream, reference } = await setUp({ mirror: page, upstream: status(404) });
+    const error = await failureOf(client.resolve(reference));
+    expect(error.message).toContain(`of mirror ${mirror.address} of ${upstream.address}: the manifest cannot be used`);
+  });
+
   test('those that may recover are asked again, in rounds', async () => {
     let mirrorFailures = 1;
     const { client, clock, mirror, upstream, reference } = await setUp({
