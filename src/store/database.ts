@@ -125,10 +125,19 @@ export class Database {
 
   /** As `transaction`, for rows that may be lost by a power cut (never by a kill): saves the wait for the disk. */
   unsyncedTransaction<T>(decide: () => T): T {
-    if (this.#inTransaction) return decide();
+    return this.#unsynced(() => this.transaction(decide));
+  }
+
+  /** As `removal`, for deletions that may be lost likewise. */
+  unsyncedRemoval<T>(decide: () => T): T {
+    return this.#unsynced(() => this.removal(decide));
+  }
+
+  #unsynced<T>(work: () => T): T {
+    if (this.#inTransaction) return work();
     this.#sqlite.exec('PRAGMA synchronous = NORMAL');
     try {
-      return this.transaction(decide);
+      return work();
     } finally {
       this.#sqlite.exec('PRAGMA synchronous = FULL');
     }

@@ -64,7 +64,7 @@ export class Leases {
     return {
       id,
       add: (more) => this.#database.transaction(() => this.#insert(id, more)),
-      release: () => this.#database.unsyncedTransaction(() => void this.#delete(id)),
+      release: () => this.#database.unsyncedRemoval(() => void this.#delete(id)),
     };
   }
 

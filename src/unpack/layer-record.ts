@@ -21,7 +21,11 @@ export class LayerRecord {
 
   /** @param path of a file that does not exist */
   constructor(path: string) {
-    this.#fd = openSync(path, 'wx+', 0o600);
+    try {
+      this.#fd = openSync(path, 'wx+', 0o600);
+    } catch (error) {
+      throw hostError('the record of the layer', error as NodeJS.ErrnoException);
+    }
   }
 
   /** A later line for the same path counts instead of an earlier one. @returns where the line is, for `read` */

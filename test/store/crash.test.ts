@@ -174,6 +174,16 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     },
   );
 
+  test('does not keep a lease from ending', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const digests = Array.from({ length: 2000 }, (_, index) => digestOf(`blob ${index}`));
+    const lease = store.leases.acquire({ digests, diffIds: [], chainIds: [], images: [] });
+    fillBytes(mountPoint);
+    lease.release();
+    expect(store.leases.keys('blob').size).toBe(0);
+  });
+
   test('while a layer is published leaves no layer and no partial tree', async () => {
     const mountPoint = await smallDisk();
     const store = await testStore({ root: path.join(mountPoint, 'node') });

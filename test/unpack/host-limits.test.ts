@@ -56,4 +56,13 @@ describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
       hint: expect.stringContaining('gc'),
     });
   });
+
+  test('no inode for the record of the entries', async () => {
+    const disk = tmpfs('nr_inodes=2');
+    const where = { pool, folder, support: { mode: 'overlay', userxattr: false } as const };
+    const targetDir = join(disk, 'layer');
+    mkdirSync(targetDir);
+    const unpacking = makeLayer(where, 'layer', files(1, 1), { targetDir, entriesFile: join(disk, 'entries') });
+    await expect(unpacking).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL', cause: { code: 'ENOSPC' } });
+  });
 });
