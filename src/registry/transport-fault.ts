@@ -49,8 +49,17 @@ export function transportFault(error: unknown, proxy?: string): TransportFault {
   const fault = sorted(error);
   if (proxy === undefined) return fault;
   const { kind, message, retryable, hint } = proxyFaults.has(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
-  return new TransportFault(kind, `through the proxy ${proxy}: ${message}`, retryable, error, hint);
+  const isAboutProxy = kind === 'refused' || kind === 'no-such-host';
+  return new TransportFault(
+    kind,
+    `through the proxy ${proxy}: ${message}`,
+    retryable,
+    error,
+    hint ?? (isAboutProxy ? proxyHint : undefined),
+  );
 }
+
+const proxyHint = 'Check that the proxy runs, and what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.';
 
 /** What undici throws when a proxy answers something else than 200 to CONNECT, and 407 to any other request. */
 const proxyFaults = new Set(['UND_ERR_ABORTED', 'UND_ERR_INVALID_ARG', 'UND_ERR_PRX_CONN', 'UND_ERR_PRX_TLS']);

@@ -141,6 +141,7 @@ describe('a proxy that does not help', () => {
     const error = await attempt(`http://user:geheim@${proxy.address}`);
     expect(error.data).toMatchObject({ kind: 'refused', unreachable: true });
     expect(error.message).toContain(`through the proxy http://${proxy.address}: it refused the connection`);
+    expect(error.hint).toMatch(/^Check that the proxy runs/);
     expect(error.message).not.toContain('geheim');
   });
 
