@@ -78,7 +78,11 @@ export async function executePull(
     const diffIds = plan.layers.map(({ diffId }) => diffId);
     if (store.unpacks) await ensureFixUp(store, diffIds, options);
     options.signal?.throwIfAborted();
-    store.database.transaction(() => store.images.publish(imageOf(store, plan), names, options.by));
+    store.database.transaction(() => {
+      const image = imageOf(store, plan);
+      if (isBetterKept(store, image)) store.images.confirm(imageId, names, options.by);
+      else store.images.publish(image, names, options.by);
+    });
     crashPoint('image-published');
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, ...fetched };
@@ -198,6 +202,20 @@ function imageOf(store: Store, plan: PullPlan): Omit<ImageRecord, 'createdAt'> {
     ),
     ...(plan.platform ? { platform: plan.platform } : {}),
   };
+}
+
+/**
+ * Whether the node has all blobs of the same image from another manifest, and not those of this one, whose layers were
+ * unpacked already: what cannot be saved or pushed again must not take the place of what can be.
+ */
+function isBetterKept(store: Store, image: Omit<ImageRecord, 'createdAt'>): boolean {
+  const known = store.images.get(image.id);
+  const isStored = ({ digest, size }: Descriptor) => store.blobs.sizeNow(digest) === size;
+  return (
+    known !== undefined &&
+    image.layers.some(({ blobNotStored }) => blobNotStored) &&
+    [known.manifest, ...known.layers.map(({ descriptor }) => descriptor)].every(isStored)
+  );
 }
 
 const noRoom = new Set(['ERR_LADING_DISK_FULL', 'ERR_LADING_LAYER_TOO_LARGE']);

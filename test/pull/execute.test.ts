@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf, mediaTypes } from '../../src/oci/index.ts';
 import {
@@ -118,6 +118,24 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
     expect(await pull(deps, reference(registry, 'plain:1'))).toMatchObject({ layersFetched: 0, bytesFetched: 0 });
     expect(await deps.store.blobs.size(same.layers[0]!.digest)).toBeUndefined();
     await expectSound(deps.store);
+  });
+
+  test('the same image from a manifest whose blobs do not come does not take the place of one that has its blobs', async () => {
+    const deps = await testNode();
+    const { store } = deps;
+    await pull(deps, reference(registry, 'app:1'));
+    const tars = image.blobs.slice(1).map((blob) => gunzipSync(blob));
+    const again = testImage({ layers: tars, compress: (tar) => gzipSync(tar, { level: 1 }) });
+    expect(again.config.digest).toBe(image.config.digest);
+    await pushImage(registry, 'again', '1', again);
+    expect(await pull(deps, reference(registry, 'again:1'))).toMatchObject({ layersFetched: 0 });
+    expect(store.names.get(`${registry.address}/again:1`)?.target.digest).toBe(again.manifest.digest);
+    await store.collectGarbage();
+    const kept = store.images.get(image.config.digest)!;
+    expect(kept.manifest.digest).toBe(image.manifest.digest);
+    for (const { digest, size } of [kept.manifest, ...image.layers]) expect(await store.blobs.size(digest)).toBe(size);
+    expect((await planPull(deps, reference(registry, 'again:1'))).alreadyPresent).toBe(true);
+    await expectSound(store);
   });
 
   test('a stored blob that was damaged since is fetched again, once', async () => {
