@@ -5,7 +5,7 @@ import type { EntryRecord } from '../lib/layer-facts.ts';
 import { splitDevice } from '../lib/libc.ts';
 import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
 import { errnoName } from '../lib/libc-library.ts';
-import { getXattr } from './attributes.ts';
+import { getXattr, listXattrs } from './attributes.ts';
 import { chunkBytes } from './byte-source.ts';
 import { namesIn, openSteps, openTreeRoot } from './directory-handles.ts';
 import { readLayerRecord } from './layer-record.ts';
@@ -19,6 +19,9 @@ export interface LayerFinding {
 }
 
 const entriesPerTurn = 100;
+
+/** No entry names the root, which is always like this. @see layers.md N4 */
+const root: EntryRecord = { path: '.', type: 'dir', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: '0', content: '' };
 
 /**
  * Compares an unpacked layer with the record made when it was unpacked: every path, its type, mode, owner, size, time,
@@ -34,7 +37,7 @@ export async function* verifyLayer(
   const rootFd = openTreeRoot(dir);
   try {
     let done = 0;
-    for (const record of records.values()) {
+    for (const record of [root, ...records.values()]) {
       const problem = compare(rootFd, record, options.content ?? false);
       if (problem !== undefined) yield { path: record.path, problem };
       done += 1;
@@ -88,7 +91,8 @@ function compare(rootFd: number, record: EntryRecord, withContent: boolean): str
 function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, withContent: boolean): string {
   switch (type) {
     case 'dir':
-      return content === '' || getXattr(fd, content) !== undefined ? content : 'not opaque';
+      if (content !== '' && getXattr(fd, content) === undefined) return 'not opaque';
+      return listXattrs(fd).find((name) => name.startsWith('trusted.overlay.') && name !== content) ?? content;
     case 'file':
       return withContent && content !== '' ? checksum(fd) : content;
     case 'symlink': {

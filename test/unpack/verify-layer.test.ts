@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { lremovexattr, utimensat } from '../../src/lib/libc.ts';
+import { lremovexattr, lsetxattr, utimensat } from '../../src/lib/libc.ts';
 import { UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
 import { type MadeLayer, makeLayer } from '../support/layer-factory.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -84,6 +84,17 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
       /^gone: file, want a whiteout$/,
     ],
     ['a lost opaque mark', () => lremovexattr(at('opaque'), 'trusted.overlay.opaque'), /^opaque: content not opaque/],
+    [
+      'an opaque mark that is not part of it',
+      () => lsetxattr(at('d'), 'trusted.overlay.opaque', Buffer.from('y')),
+      /^d: content trusted.overlay.opaque, want $/,
+    ],
+    [
+      'another mark of overlayfs on an opaque directory',
+      () => lsetxattr(at('opaque'), 'trusted.overlay.redirect', Buffer.from('/d')),
+      /^opaque: content trusted.overlay.redirect, want trusted.overlay.opaque$/,
+    ],
+    ['another mode of the root', () => chmodSync(layer.dir, 0o777), /^\.: mode 0777, want 0755$/],
     [
       'a directory that became a symlink',
       () => {
