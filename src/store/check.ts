@@ -45,7 +45,11 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** @see layers.md 18 */
+/**
+ * Other processes may pull, remove and collect meanwhile. They write files first and rows second, and remove them the
+ * other way round: only what is wrong while its row is still there is a finding.
+ * @see layers.md 18
+ */
 export async function checkStore(store: StoreParts, options: CheckOptions = {}): Promise<CheckReport> {
   const check = new Check(store, options);
   const steps = new Steps();
@@ -81,38 +85,53 @@ class Check {
 
   /** Blobs that images need: there, of their size; then every stored blob: of its digest. */
   async blobs(): Promise<number> {
+    const { blobs } = this.#store;
+    const suspects: { digest: Digest; problem: string }[] = [];
     for (const [digest, { descriptor }] of this.#blobUsers) {
-      const size = await this.#store.blobs.size(digest);
-      if (size === undefined) await this.#blob(digest, 'is missing');
-      else if (size !== descriptor.size) await this.#blob(digest, `has ${size} bytes instead of ${descriptor.size}`);
+      const size = await blobs.size(digest);
+      if (size === undefined) suspects.push({ digest, problem: 'is missing' });
+      else if (size !== descriptor.size) {
+        suspects.push({ digest, problem: `has ${size} bytes instead of ${descriptor.size}` });
+      }
     }
+    let uses: Map<Digest, BlobUse> | undefined;
+    const isUsed = ({ digest }: { digest: Digest }) => {
+      uses ??= blobUses(this.#store);
+      return uses.has(digest);
+    };
+    for (const { digest, problem } of this.#confirmed(suspects, isUsed)) await this.#blob(digest, problem);
     let count = 0;
-    for await (const { digest } of this.#store.blobs.list()) {
+    for await (const { digest } of blobs.list()) {
       this.#options.signal?.throwIfAborted();
       count += 1;
       if (this.#options.depth === 'quick' || this.findings.some(({ subject }) => subject === digest)) continue;
-      const problem = await this.#store.blobs.damage(digest);
-      if (problem) await this.#blob(digest, problem);
+      const problem = await blobs.damage(digest);
+      if (problem && (await blobs.size(digest)) !== undefined) await this.#blob(digest, problem);
     }
     return count;
   }
 
   async layers(): Promise<number> {
-    const layers = this.#store.layers.list();
-    for (const { diffId } of layers) {
+    const { layers } = this.#store;
+    const known = layers.list();
+    const suspects: { diffId: Digest; problem: string }[] = [];
+    for (const { diffId } of known) {
       this.#options.signal?.throwIfAborted();
       const problem = await this.#layerProblem(diffId);
-      if (problem) await this.#layer(diffId, problem);
+      if (problem) suspects.push({ diffId, problem });
     }
-    return layers.length;
+    for (const { diffId, problem } of this.#confirmed(suspects, ({ diffId }) => layers.isKnown(diffId))) {
+      await this.#layer(diffId, problem);
+    }
+    return known.length;
   }
 
   /** Fix-up layers are there; one that is lost is worked out again when it is needed. */
   fixUps(): number {
     const { fixUps, database } = this.#store;
     const needed = fixUps.list();
-    for (const chainId of needed) {
-      if (fixUps.state(chainId) === 'needed') continue;
+    const lost = needed.filter((chainId) => fixUps.state(chainId) !== 'needed');
+    for (const chainId of this.#confirmed(lost, (chainId) => fixUps.isKnown(chainId))) {
       const finding = { step: 'fix-ups', subject: chainId, problem: 'has lost its fix-up layer' } as const;
       if (this.#options.repair) {
         database.transaction(() => database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId));
@@ -123,17 +142,15 @@ class Check {
   }
 
   async images(): Promise<number> {
+    const { unpacks, layers } = this.#store;
     const images = this.#store.images.list();
-    for (const image of images) {
-      for (const { diffId } of image.layers) {
-        if (
-          !this.#store.unpacks ||
-          this.#store.layers.has(diffId) ||
-          this.findings.some(({ subject }) => subject === diffId)
-        )
-          continue;
-        await this.#layer(diffId, `is not unpacked, and image ${image.id} needs it`);
-      }
+    if (!unpacks) return images.length;
+    const suspects = images.flatMap(({ id, layers: all }) =>
+      all.filter(({ diffId }) => !layers.has(diffId)).map(({ diffId }) => ({ id, diffId })),
+    );
+    for (const { id, diffId } of this.#confirmed(suspects, ({ id }) => this.#store.images.get(id) !== undefined)) {
+      if (layers.has(diffId) || this.findings.some(({ subject }) => subject === diffId)) continue;
+      await this.#layer(diffId, `is not unpacked, and image ${id} needs it`);
     }
     return images.length;
   }
@@ -141,7 +158,11 @@ class Check {
   names(): number {
     const { names, images } = this.#store;
     const records = names.list();
-    for (const { name, imageId } of records) {
+    const suspects = records.filter(({ imageId }) => !images.get(imageId));
+    for (const { name, imageId } of this.#confirmed(
+      suspects,
+      ({ name, imageId }) => names.get(name)?.imageId === imageId,
+    )) {
       if (images.get(imageId)) continue;
       const finding: Finding = {
         step: 'names',
@@ -153,6 +174,13 @@ class Check {
       this.findings.push(this.#options.repair ? { ...finding, state: 'repaired' } : finding);
     }
     return records.length;
+  }
+
+  /** Those whose rows are there still. */
+  #confirmed<T>(suspects: readonly T[], isThere: (suspect: T) => boolean): T[] {
+    if (suspects.length === 0) return [];
+    this.#store.database.refresh();
+    return suspects.filter(isThere);
   }
 
   async findLeftovers(): Promise<number> {

@@ -19,7 +19,7 @@ const busyTimeoutMs = 10_000;
  */
 export class Database {
   readonly #path: string;
-  readonly #sqlite: DatabaseSync;
+  #sqlite: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   /** Undefined when open for reading only. */
   readonly #reserve: Reserve | undefined;
@@ -74,6 +74,15 @@ export class Database {
       empty.#migrate();
       return empty;
     });
+  }
+
+  /** What is open for reading may be a copy: afterwards it shows what others have written until now. */
+  refresh(): void {
+    if (this.#reserve) return;
+    const current = Database.openReadOnly(this.#path);
+    this.close();
+    this.#sqlite = current.#sqlite;
+    this.#statements.clear();
   }
 
   run(sql: string, ...values: SQLInputValue[]): { changes: number; id: number } {

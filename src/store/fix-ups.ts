@@ -41,6 +41,12 @@ export class FixUps {
     return existsSync(this.dir(chainId)) ? 'needed' : 'unknown';
   }
 
+  /** Whether there is one according to the database. */
+  isKnown(chainId: Digest): boolean {
+    const row = this.#database.get('SELECT 1 FROM fix_ups WHERE chain_id = ? AND needed = 1', chainId);
+    return row !== undefined;
+  }
+
   /** Its directory, the topmost lower directory of the chain. */
   dir(chainId: Digest): string {
     return join(this.folder(chainId), 'fs');

@@ -51,8 +51,12 @@ export class Layers {
 
   /** Whether the layer is published and can be stacked; its content is the business of `check`. */
   has(diffId: Digest): boolean {
-    const row = this.#database.get('SELECT 1 FROM layers WHERE diff_id = ?', diffId);
-    return row !== undefined && this.#storedFacts(diffId) !== undefined;
+    return this.isKnown(diffId) && this.#storedFacts(diffId) !== undefined;
+  }
+
+  /** Whether it is published according to the database. */
+  isKnown(diffId: Digest): boolean {
+    return this.#database.get('SELECT 1 FROM layers WHERE diff_id = ?', diffId) !== undefined;
   }
 
   /** The layer's lower directory. */

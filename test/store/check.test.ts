@@ -1,8 +1,8 @@
 import { chmod, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import type { RepairHooks, Store } from '../../src/store/index.ts';
+import { openStore, type RepairHooks, type Store } from '../../src/store/index.ts';
 import { hourMs, publishLayer, putImage, testStore } from './support/test-store.ts';
 
 async function storeWithImage() {
@@ -140,6 +140,31 @@ describe('check', () => {
     expect(findings).toMatchObject([{ step: 'layers', state: 'repaired' }]);
     expect(repair.fetchBlob).toHaveBeenCalledExactlyOnceWith(descriptor, ['example.com/b:1']);
     expect(repair.unpackLayer).toHaveBeenCalledExactlyOnceWith(layer.diffId, descriptor);
+  });
+
+  test.each([
+    ['open for reading', { readOnly: true }],
+    ['open for repair', {}],
+  ])('of a store that is %s finds nothing wrong with what another process removes meanwhile', async (_, options) => {
+    const { store: writer, image } = await storeWithImage();
+    const fixUp = await writer.fixUps.prepare(digestOf('chain'));
+    await fixUp!.publish();
+    const { root } = writer;
+    writer.close();
+    const store = await openStore(root, options);
+    onTestFinished(() => store.close());
+    const known = store.images.list();
+    const size = vi.spyOn(store.blobs, 'size').mockImplementationOnce(async (digest) => {
+      const other = await openStore(root);
+      other.images.remove(image.id);
+      await other.collectGarbage();
+      other.close();
+      return other.blobs.size(digest);
+    });
+    const { findings } = await store.check({ verifyLayer: async () => ['missing'] });
+    expect(findings).toEqual([]);
+    expect([known.length, store.images.list().length]).toEqual([1, 0]);
+    expect(size).toHaveBeenCalled();
   });
 
   test('names leftovers apart: they are no problem, and the next collection takes them', async () => {
