@@ -1,8 +1,9 @@
 /** What the commands that copy images have in common: progress, the result in one line, images of the node. */
+import { errorCode } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
 import type { CopyOptions, CopyResult, ImageSource, ImageTarget } from '../transfer/index.ts';
-import type { Cli } from './cli.ts';
+import { type Cli, storeOptions } from './cli.ts';
 import { humanSize } from './human.ts';
 
 /** An image on its way, as messages call it. */
@@ -37,6 +38,18 @@ export function copySentence({ blobs, blobsWritten, bytesWritten }: CopyResult):
   return `${blobsWritten} copied (${humanSize(bytesWritten)})${there === 0 ? '' : `, ${there} already there`}`;
 }
 
+/** The node's store, to copy images from: on a read-only disk it is read as it is, and nobody can remove what is there. */
+export async function openStoreToCopyFrom(cli: Cli): Promise<Store> {
+  const { openStore } = await import('../store/index.ts');
+  const { root } = cli.settings;
+  try {
+    return await openStore(root, storeOptions(cli));
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_LADING_DISK_READ_ONLY') throw error;
+    return await openStore(root, storeOptions(cli, { readOnly: true }));
+  }
+}
+
 /**
  * An image of the node as something to copy from, kept from the collector until `close`. A layer whose blob the node
  * lacks is fetched from a registry that a name of the image leads to.
@@ -48,7 +61,7 @@ export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) 
     import('../registry/index.ts'),
     import('./registry-options.ts'),
   ]);
-  const lease = store.leases.acquire({ images: [image.id] });
+  const lease = store.readOnly ? undefined : store.leases.acquire({ images: [image.id] });
   const registry = new RegistryClient(registryOptions(cli));
   const names = store.names.list().flatMap(({ name, imageId }) => (imageId === image.id ? [name] : []));
   const fetchBlob = (blob: Descriptor) => fetchBlobByNames({ store, registry }, blob, names, { signal: cli.signal });
@@ -56,8 +69,8 @@ export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) 
     source: nodeSource(store, image, { names, fetchBlob }),
     registry,
     async close() {
-      lease.release();
-      await store.dropLayerBlobs(image.layers);
+      lease?.release();
+      if (lease) await store.dropLayerBlobs(image.layers);
       await registry.close();
     },
   };

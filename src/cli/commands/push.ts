@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { addExamples, type Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
 import type { FoundImage } from '../image-argument.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
@@ -30,16 +30,15 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function push(cli: Cli, text: string, destination: string | undefined, options: PushOptions): Promise<void> {
-  const [oci, { openStore }, { findImageArgument }, { registryTarget }, copying] = await Promise.all([
+  const [oci, { findImageArgument }, { registryTarget }, copying] = await Promise.all([
     import('../../oci/index.ts'),
-    import('../../store/index.ts'),
     import('../image-argument.ts'),
     import('../../transfer/index.ts'),
     import('../copying.ts'),
   ]);
   const wanted =
     destination === undefined ? undefined : oci.pullReference(parseArgument(oci.parseReference, destination));
-  const store = await openStore(cli.settings.root, storeOptions(cli));
+  const store = await copying.openStoreToCopyFrom(cli);
   try {
     const found = findImageArgument(store, text);
     const reference = wanted ?? oci.parseReference(ownName(found, text));

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Digest } from '../../oci/index.ts';
 import type { ArchiveFormat, ArchiveOutput, FileTarget } from '../../transfer/index.ts';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { addExamples, type Cli } from '../cli.ts';
 import { UsageError } from '../error-report.ts';
 import type { FoundImage } from '../image-argument.ts';
 
@@ -35,18 +35,17 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function save(cli: Cli, texts: readonly string[], options: SaveOptions): Promise<void> {
-  const [{ openStore }, { findImageArgument }] = await Promise.all([
-    import('../../store/index.ts'),
+  const [{ findImageArgument }, { copyWithProgress, openNodeImage, openStoreToCopyFrom }] = await Promise.all([
     import('../image-argument.ts'),
+    import('../copying.ts'),
   ]);
   const toStdout = options.output === '-';
   if (toStdout && cli.stdout.isTTY) {
     throw new UsageError('an archive is not for the terminal', { hint: 'Give a file with -o, or pipe the archive.' });
   }
-  const store = await openStore(cli.settings.root, storeOptions(cli));
+  const store = await openStoreToCopyFrom(cli);
   try {
     const wanted = wantedImages(texts.map((text) => findImageArgument(store, text)));
-    const { openNodeImage, copyWithProgress } = await import('../copying.ts');
     const target = await openArchiveTarget(cli, options);
     try {
       for (const { image, labels, name } of wanted) {

@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mount, umount2, unmountFlags } from '../../../src/lib/libc.ts';
 import { digestHex, digestOf, hostPlatform } from '../../../src/oci/index.ts';
 import { noise, pushImage, tarOf, testImage } from '../../pull/support/test-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../../support/docker-registry.ts';
@@ -74,6 +75,24 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
   });
 
   const program = `"${process.execPath}" "${main}"`;
+
+  test('what is on a disk that is read-only can be saved and pushed', async () => {
+    const disk = path.join(folder, 'disk');
+    await mkdir(disk);
+    mount('tmpfs', disk, 'tmpfs', 0, 'size=100m');
+    try {
+      await lading('disk/node', 'pull', '-q', `${at}/app:1`);
+      execFileSync('mount', ['-o', 'remount,ro', disk]);
+      const saved = path.join(folder, 'saved.tar');
+      await lading('disk/node', 'save', '-q', '-o', saved, `${at}/app:1`);
+      await lading('rescued', 'load', '-q', '-i', saved);
+      expect(await imagesOf('rescued')).toMatchObject([{ digest: image.manifest.digest }]);
+      await lading('disk/node', 'push', '-q', `${at}/app:1`, `${at}/rescued/app:1`);
+      expect((await lading('node', 'ls-tags', `${at}/rescued/app`)).stdout).toBe('1\n');
+    } finally {
+      umount2(disk, unmountFlags.detach);
+    }
+  });
 
   test('a reader of the archive that leaves ends the copy without a word, as it ends other tools', async () => {
     const copy = `${program} copy -q --all ${at}/app:1 oci-archive:/dev/stdout:app; echo "status $?" >&2`;
