@@ -5,9 +5,11 @@ import type { UploadSessions } from './upload-sessions.ts';
 
 const debug = debugLog('distribution');
 const expiryCheckMs = 60 * 60 * 1000;
+/** A timer of Node.js that is to take longer, 24.8 days, goes off after a millisecond. */
+const maxTimerMs = 2 ** 31 - 1;
 
 export interface GarbageSchedule {
-  /** Time between two collections. */
+  /** Time between two collections; at least every 24 days there is one. */
   readonly everyMs: number;
   /** See `GarbageOptions`. */
   readonly graceMs?: number | undefined;
@@ -38,7 +40,9 @@ export class Maintenance {
       });
     expire();
     this.#timers = [setInterval(expire, expiryCheckMs)];
-    if (garbage) this.#timers.push(setInterval(() => collect(garbage.graceMs), garbage.everyMs));
+    if (garbage) {
+      this.#timers.push(setInterval(() => collect(garbage.graceMs), Math.min(garbage.everyMs, maxTimerMs)));
+    }
     for (const timer of this.#timers) timer.unref();
   }
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { collectRegistryGarbage, startRegistry } from '../../src/distribution/index.ts';
 import { migrations } from '../../src/distribution/schema.ts';
@@ -249,6 +250,14 @@ test('on a schedule while serving', async () => {
       (await sendTo(server.port, 'GET', '/metrics', {})).body.toString(),
     ),
   );
+  await server.close();
+});
+
+test('a schedule beyond what a timer can count does not collect all the time', async () => {
+  const server = await startRegistry({ root: await temporaryFolder(), garbage: { everyMs: 2 ** 31, graceMs: 0 } });
+  await setTimeout(100);
+  const metrics = (await sendTo(server.port, 'GET', '/metrics', {})).body.toString();
+  expect(metrics).toMatch(/^lading_registry_garbage_runs_total 0$/m);
   await server.close();
 });
 
