@@ -1,7 +1,7 @@
 import { createWriteStream, openSync, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { type AccessRecord, combinedLogLine } from '../distribution/index.ts';
-import { errorMessage } from '../lib/errors.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
 
 /** A file with one line for each request, which others may move away: `reopen` then makes a new one. */
 export class AccessLog {
@@ -9,11 +9,18 @@ export class AccessLog {
   readonly #warn: (text: string) => void;
   #stream: WriteStream;
 
-  /** @throws Node's error if the file cannot be opened */
+  /** @throws LadingError `ERR_LADING_FILE_UNWRITABLE` */
   constructor(path: string, options: { warn: (text: string) => void }) {
     this.#path = path;
     this.#warn = options.warn;
-    this.#stream = this.#open();
+    try {
+      this.#stream = this.#open();
+    } catch (error) {
+      throw new LadingError('ERR_LADING_FILE_UNWRITABLE', `cannot write the access log: ${errorMessage(error)}`, {
+        hint: 'Give the path of a file in a folder that you may write to.',
+        cause: error,
+      });
+    }
   }
 
   add(record: AccessRecord): void {

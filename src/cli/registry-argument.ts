@@ -1,4 +1,4 @@
-/** Names of registries on the command line. */
+/** Names of registries, and of repositories on them, on the command line. */
 import { UsageError } from './error-report.ts';
 
 /**
@@ -16,5 +16,18 @@ export async function parseRegistry(text: string): Promise<string> {
   }
   throw new UsageError(`${JSON.stringify(text)} is not the name of a registry`, {
     hint: 'A registry is HOST or HOST:PORT, for example ghcr.io or localhost:5000.',
+  });
+}
+
+/** @throws UsageError */
+export async function requireRepositoryName(text: string): Promise<void> {
+  const { parseReference } = await import('../oci/index.ts');
+  try {
+    if (parseReference(`localhost/${text}`).repository === text) return;
+  } catch {
+    // It is told below.
+  }
+  throw new UsageError(`${JSON.stringify(text)} is not the name of a repository`, {
+    hint: 'It is of lower-case letters and digits, with . _ - and / between them, for example team/app.',
   });
 }

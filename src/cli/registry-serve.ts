@@ -7,6 +7,7 @@ import type { Cli } from './cli.ts';
 import { UsageError } from './error-report.ts';
 import { humanSize } from './human.ts';
 import { oneLine, printable } from './output.ts';
+import { requireRepositoryName } from './registry-argument.ts';
 
 export interface ServeOptions {
   readonly addr: string;
@@ -31,6 +32,7 @@ export interface ServeOptions {
 export async function serveRegistry(cli: Cli, options: ServeOptions): Promise<void> {
   const { host, port } = parseAddress(options.addr);
   const { tls, users } = security(options);
+  if (options.repository !== undefined) await requireRepositoryName(options.repository);
   const log =
     options.accessLog === undefined ? undefined : new AccessLog(options.accessLog, { warn: (text) => warn(cli, text) });
   const { startRegistry } = await import('../distribution/index.ts');

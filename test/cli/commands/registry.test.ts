@@ -103,6 +103,7 @@ test.each([
   [['--node', '--gc-every', '1h'], /cannot be used with/],
   [['--repository', 'a'], /needs --layout and --read-only/],
   [['--layout', 'a', '--repository', 'a'], /needs --layout and --read-only/],
+  [['--layout', 'a', '--read-only', '--repository', 'A b'], /"A b" is not the name of a repository/],
   [['--gc-grace', '1h'], /needs --gc-every/],
   [['--anonymous-pull'], /needs --htpasswd or --tokens/],
   [['--tls-cert', 'a'], /need each other/],
@@ -111,6 +112,21 @@ test.each([
 ])('%j is wrong usage', async (args, message) => {
   const { exitCode, stderr } = await runLading(['--root', root, 'registry', 'serve', '--addr', '127.0.0.1:0', ...args]);
   expect([exitCode, stderr]).toEqual([2, expect.stringMatching(message)]);
+});
+
+test('an access log that cannot be written is named', async () => {
+  const args = [
+    '--root',
+    root,
+    'registry',
+    'serve',
+    '--addr',
+    '127.0.0.1:0',
+    '--access-log',
+    join(root, 'none', 'log'),
+  ];
+  const { exitCode, stderr } = await runLading(args);
+  expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^error: cannot write the access log: .*\nhint: /)]);
 });
 
 test('users, a size limit and an access log that is reopened on SIGHUP', async () => {
