@@ -318,13 +318,13 @@ function after(chunks: Uint8Array[], bytes: number): Uint8Array[] {
   return [chunks[index]!.subarray(left), ...chunks.slice(index + 1)];
 }
 
-/** A process that died between making the file read-only and giving it its name leaves one that only root may write. */
 function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {}
 }
 
+/** A process that died between making the file read-only and giving it its name leaves one that only root may write. */
 function openData(path: string): number {
   try {
     return openSync(path, 'a+');
