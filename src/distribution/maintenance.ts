@@ -1,3 +1,4 @@
+import { maxTimerMs } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { collectGarbage, type GarbageReport } from './garbage.ts';
 import type { OwnStorage } from './own-storage.ts';
@@ -5,8 +6,6 @@ import type { UploadSessions } from './upload-sessions.ts';
 
 const debug = debugLog('distribution');
 const expiryCheckMs = 60 * 60 * 1000;
-/** A timer of Node.js that is to take longer, 24.8 days, goes off after a millisecond. */
-const maxTimerMs = 2 ** 31 - 1;
 
 export interface GarbageSchedule {
   /** Time between two collections; at least every 24 days there is one. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { maxTimerMs } from '../../lib/clock.ts';
 import { errorCode, errorMessage, LadingError } from '../../lib/errors.ts';
 import type { ConnectionSettings } from '../connector.ts';
 import { type Endpoint, portOf, upstreamOf } from '../endpoint.ts';
@@ -92,7 +93,7 @@ async function endpointOf(registry: string, entry: HostEntry): Promise<Endpoint>
     certificates: skipVerify ? 'unverified' : 'verified',
     ca,
     clients,
-    dialTimeoutMs: dialTimeoutMs > 0 ? dialTimeoutMs : undefined,
+    dialTimeoutMs: dialTimeoutMs > 0 ? Math.min(dialTimeoutMs, maxTimerMs) : undefined,
   };
   const headers = Object.fromEntries(
     Object.entries(entry.headers).map(([name, values]) => [name.toLowerCase(), values]),

@@ -105,6 +105,12 @@ describe.skipIf(opensslMissing)('certificates', () => {
   });
 });
 
+test('a dial timeout beyond what a timer can count is no short one', async () => {
+  const certsDir = await newCertsDir({ 'a.test/hosts.toml': 'server = "https://b.test"\ndial_timeout = "1000h"\n' });
+  const { endpoints } = await loadEndpoints('a.test', { certsDirs: [certsDir], mirrors: new Map() });
+  expect(endpoints[0]!.connection.dialTimeoutMs).toBe(2 ** 31 - 1);
+});
+
 test('an http host with TLS settings is asked over https first, unless its port is 80', async () => {
   const schemes = async (host: string, setting: string) => {
     const certsDir = await newCertsDir({ 'a.test/hosts.toml': `[host."http://${host}"]\n${setting}\n` });
