@@ -136,7 +136,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
     const usedImages = [image.id, ...mountedImages(this.#deps, config.mounts)];
     const lease = store.leases.acquire({ images: usedImages });
     try {
-      await mkdir(directory, { recursive: true });
+      await mkdir(directory, { recursive: true, mode: 0o700 });
       await writeOwner(directory);
       const rootfs = await mountRootfs(this.#deps, image.id, directory);
       const mounts = await Promise.all(config.mounts.map((mount, index) => this.#mountOf(mount, directory, index)));

@@ -52,7 +52,8 @@ export class StagedFolder {
       try {
         const content = join(path, 'new');
         void trash.remove(content);
-        mkdirSync(content, { mode: 0o755 });
+        // Trees hold setuid programs, and folders that everybody may write to.
+        mkdirSync(content, { mode: 0o700 });
         crashPoint('folder-opened');
         const sync = sharedSync(statSync(content).dev);
         const fileSystem = openSync(content, 'r');

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { chmodSync, existsSync, statSync } from 'node:fs';
 import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
@@ -132,7 +132,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     return new Store(root, Database.openReadOnly(databaseFile), { ...options, now, reserve });
   }
   try {
-    await makeFolder(root);
+    await makeRoot(root);
     const lock = await lockFolder(root);
     crashPoint('store-locked');
     let store: Store | undefined;
@@ -152,6 +152,13 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   } catch (error) {
     throw diskError(error, 'open the store', root);
   }
+}
+
+/** What images are made of is for nobody else's eyes; one that was there has the rights that somebody gave it. */
+async function makeRoot(root: string): Promise<void> {
+  if (existsSync(root)) return;
+  await makeFolder(root);
+  chmodSync(root, 0o700);
 }
 
 /** A folder without a row is younger than this while the process that renamed it writes the row. */
