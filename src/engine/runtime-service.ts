@@ -4,6 +4,7 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as cri from '../cri/index.ts';
+import { maxTimerMs } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage, LadingError } from '../lib/errors.ts';
 import { type Digest, parseImageConfig } from '../oci/index.ts';
@@ -222,7 +223,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
       await running.kill(container.stopSignal);
       let timer: NodeJS.Timeout | undefined;
       const elapsed = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, timeout * 1000);
+        timer = setTimeout(resolve, Math.min(timeout * 1000, maxTimerMs));
       });
       await Promise.race([ended, elapsed]);
       clearTimeout(timer);

@@ -171,6 +171,16 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
         expect(cgroupFolders(cgroups)).toEqual([]);
       });
 
+      test('a grace period beyond what a timer can count is none that is over at once', async () => {
+        const script = untilTold('sleep 0.5; echo bye; exit 0');
+        const text = manifestText(pod('web', [shell('main', image.name, script)]));
+        const { running } = await runningPod(text, '--grace-period', '3000000');
+        running.interrupt();
+        const { exitCode, stdout, stderr } = await running.ended;
+        expect([exitCode, stdout]).toEqual([130, '[web/main] ready\n[web/main] bye\n']);
+        expect(stderr).not.toContain('Warning');
+      });
+
       test('one that does not is killed after the grace period', async () => {
         const pods = manifestText(pod('web', [shell('main', image.name, untilTold('echo no'))]));
         const { running, cgroups } = await runningPod(pods, '--grace-period', '1');
