@@ -92,12 +92,16 @@ export class RunningLading {
     throw new Error(`lading ended before it printed ${JSON.stringify(wanted)}:\n${this.stdout}\n${this.stderr}`);
   }
 
-  /** After a test that may have failed: has it stop its containers without waiting for them, if it still runs. */
+  /**
+   * After a test that may have failed: has it stop its containers without waiting for them, if it still runs. A third
+   * interrupt would end it before it has cleaned up.
+   */
   async end(): Promise<void> {
-    const interrupting = setInterval(() => this.child.kill('SIGINT'), 100);
+    this.child.kill('SIGINT');
+    const hurrying = setTimeout(() => this.child.kill('SIGINT'), 100);
     const killing = setTimeout(() => this.child.kill('SIGKILL'), endTimeoutMs);
     await this.ended;
-    clearInterval(interrupting);
+    clearTimeout(hurrying);
     clearTimeout(killing);
   }
 
