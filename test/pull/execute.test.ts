@@ -251,15 +251,22 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
     const proxy = await recordingProxy(registry);
     const deps = await testNode();
     const abort = new AbortController();
+    const joined = Promise.withResolvers<void>();
     proxy.behaviour = {
-      beforePiece: ({ blob, bytes }) => {
-        if (blob === bigLayer!.digest && bytes > 1_000_000) abort.abort(new Error('no more'));
+      beforePiece: async ({ blob, bytes }) => {
+        if (blob !== bigLayer!.digest || bytes <= 1_000_000) return true;
+        await joined.promise;
+        abort.abort(new Error('no more'));
         return true;
       },
     };
     const settled = await Promise.allSettled([
       pull(deps, reference(proxy, 'app:1'), { signal: abort.signal }),
-      pull(deps, reference(proxy, 'app:1')),
+      pull(deps, reference(proxy, 'app:1'), {
+        onProgress: (progress) => {
+          if ('layer' in progress && progress.layer === bigLayer!.digest) joined.resolve();
+        },
+      }),
     ]);
     expect(settled).toMatchObject([{ status: 'rejected', reason: { message: 'no more' } }, { status: 'fulfilled' }]);
     expect(proxy.passed.filter(({ blob }) => blob === bigLayer!.digest)).toHaveLength(1);
