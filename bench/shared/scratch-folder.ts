@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { constants } from 'node:os';
 import { join } from 'node:path';
 
-const folders = new Set<string>();
-const mounts = new Map<string, string>();
-process.once('exit', () => [...folders].forEach(removeFolder));
+/** How each goes. A file system is behind the folder of its image, and goes before it. */
+const removals = new Map<string, () => void>();
+process.once('exit', () => [...removals.keys()].reverse().forEach(removeFolder));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => process.exit(128 + constants.signals[signal]));
 }
@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 /** An empty folder below `parent`; what `removeFolder` has not removed goes when the process ends, interrupted or not. */
 export function scratchFolder(parent: string): string {
   const folder = mkdtempSync(join(parent, 'lading-bench-'));
-  folders.add(folder);
+  removals.set(folder, () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -37,7 +37,10 @@ export function scratchFileSystem(parent: string): string {
   const device = execFileSync('losetup', ['--find', '--show', '--direct-io=on', image], { encoding: 'utf8' }).trim();
   try {
     execFileSync('mount', [device, mountPoint]);
-    mounts.set(mountPoint, folder);
+    removals.set(mountPoint, () => {
+      execFileSync('umount', ['--recursive', mountPoint]);
+      removeFolder(folder);
+    });
   } finally {
     // Once nothing is mounted from it.
     execFileSync('losetup', ['--detach', device]);
@@ -46,13 +49,7 @@ export function scratchFileSystem(parent: string): string {
 }
 
 /** What `scratchFolder` or `scratchFileSystem` has made. */
-export function removeFolder(given: string): void {
-  const folder = mounts.get(given) ?? given;
-  for (const [mountPoint, holder] of mounts) {
-    if (holder !== folder) continue;
-    execFileSync('umount', ['--recursive', mountPoint]);
-    mounts.delete(mountPoint);
-  }
-  rmSync(folder, { recursive: true, force: true });
-  folders.delete(folder);
+export function removeFolder(folder: string): void {
+  removals.get(folder)?.();
+  removals.delete(folder);
 }
