@@ -1,6 +1,7 @@
 import { LadingError } from '../lib/errors.ts';
 import type { Digest } from './digest.ts';
 import { type JsonValue, parseJsonDocument } from './json-document.ts';
+import type { Platform } from './platform.ts';
 
 /** What an image says about how to run it. @see https://github.com/opencontainers/image-spec/blob/main/config.md */
 export interface ImageConfig {
@@ -42,6 +43,11 @@ export interface HistoryEntry {
   readonly comment?: string;
   /** This step added no layer. */
   readonly emptyLayer?: boolean;
+}
+
+/** What the image runs on, as far as its configuration says: parts of it may be empty. */
+export function configPlatform({ os, architecture, variant }: ImageConfig): Platform {
+  return { os, architecture, ...(variant ? { variant } : {}) };
 }
 
 /** @throws LadingError `ERR_LADING_IMAGE_CONFIG_INVALID` */

@@ -15,7 +15,13 @@ export {
   isDigest,
   parseDigest,
 } from './digest.ts';
-export { type ContainerDefaults, type HistoryEntry, type ImageConfig, parseImageConfig } from './image-config.ts';
+export {
+  type ContainerDefaults,
+  configPlatform,
+  type HistoryEntry,
+  type ImageConfig,
+  parseImageConfig,
+} from './image-config.ts';
 export { type ImageIndex, type ImageManifest, parseManifest } from './manifest.ts';
 export {
   bareMediaType,

@@ -1,6 +1,7 @@
 import { anySignal } from '../lib/abort.ts';
 import { LadingError } from '../lib/errors.ts';
 import {
+  configPlatform,
   containerPlatform,
   type Descriptor,
   type Digest,
@@ -221,8 +222,8 @@ function totalsOf(layers: readonly LayerPlan[]): { layersToFetch: number; bytesT
   };
 }
 
-function platformOf({ os, architecture, variant }: ImageConfig): { platform?: Platform } {
-  return os && architecture ? { platform: { os, architecture, ...(variant ? { variant } : {}) } } : {};
+function platformOf(config: ImageConfig): { platform?: Platform } {
+  return config.os && config.architecture ? { platform: configPlatform(config) } : {};
 }
 
 function documentsOf({ indexes, descriptor, manifest }: ChosenManifest, documents: ImageDocuments): ImageDocument[] {

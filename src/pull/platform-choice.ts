@@ -2,6 +2,7 @@ import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import {
   availablePlatforms,
+  configPlatform,
   type Descriptor,
   formatPlatform,
   type ImageIndex,
@@ -87,8 +88,7 @@ class PlatformChoice {
 
   /** An entry that does not say what it runs on: its configuration does. */
   async #runsHere(manifest: ImageManifest): Promise<boolean> {
-    const { os, architecture, variant } = parseImageConfig(await this.#documents.config(manifest.config));
-    const candidate = { os, architecture, ...(variant ? { variant } : {}) };
+    const candidate = configPlatform(parseImageConfig(await this.#documents.config(manifest.config)));
     if (matchPlatform(this.#platform, candidate)) return true;
     debug('skipped an entry without platform: its configuration says %s', formatPlatform(candidate));
     this.seen.add(formatPlatform(candidate));

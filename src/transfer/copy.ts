@@ -5,6 +5,7 @@ import { Limiter } from '../lib/limiter.ts';
 import { chunkPassed } from '../lib/young-objects.ts';
 import {
   availablePlatforms,
+  configPlatform,
   type Descriptor,
   type Digest,
   formatPlatform,
@@ -145,8 +146,7 @@ class ImageCopy {
     if (!isImageConfigType(config.mediaType)) return false;
     const content = () => verified(this.#from.blob(config, { signal: this.#signal }), config, this.#from.place);
     const bytes = await this.#rightContent(config, () => collectConfig(config, content));
-    const { os, architecture, variant } = parseImageConfig(bytes);
-    const candidate = { os, architecture, ...(variant ? { variant } : {}) };
+    const candidate = configPlatform(parseImageConfig(bytes));
     if (matchPlatform(platform, candidate)) return true;
     this.#platforms.add(formatPlatform(candidate));
     return false;
