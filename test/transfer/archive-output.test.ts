@@ -32,11 +32,12 @@ test('a pipe is written to and stays a pipe', async () => {
   execFileSync('mkfifo', [pipe]);
   const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'] });
   onTestFinished(() => void reader.kill());
+  const ended = Promise.all([buffer(reader.stdout), once(reader, 'exit')]);
   const output = await fileOutput(pipe);
   await output.write(Buffer.from('content'));
   await output.commit();
   await output.close();
-  const [content] = await Promise.all([buffer(reader.stdout), once(reader, 'exit')]);
+  const [content] = await ended;
   expect(content.toString()).toBe('content');
   expect(lstatSync(pipe).isFIFO()).toBe(true);
 });
