@@ -2,7 +2,7 @@
 import { errorCode } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
-import type { CopyOptions, CopyResult, ImageSource, ImageTarget } from '../transfer/index.ts';
+import type { CopyOptions, CopyResult, ImageSource, ImageTarget, NodeManifest } from '../transfer/index.ts';
 import { type Cli, storeOptions } from './cli.ts';
 import { humanSize } from './human.ts';
 
@@ -53,20 +53,22 @@ export async function openStoreToCopyFrom(cli: Cli): Promise<Store> {
 /**
  * An image of the node as something to copy from, kept from the collector until `close`. A layer whose blob the node
  * lacks is fetched from a registry that a name of the image leads to.
+ * @param manifest which one of the image, as `manifestOfName` gives it
  */
-export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord) {
+export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord, manifest: NodeManifest) {
   const [{ nodeSource }, { fetchBlobByNames }, { RegistryClient }, { registryOptions }] = await Promise.all([
     import('../transfer/index.ts'),
     import('../pull/index.ts'),
     import('../registry/index.ts'),
     import('./registry-options.ts'),
   ]);
-  const lease = store.readOnly ? undefined : store.leases.acquire({ images: [image.id] });
+  const digests = [manifest.descriptor, ...manifest.blobs].map(({ digest }) => digest);
+  const lease = store.readOnly ? undefined : store.leases.acquire({ images: [image.id], digests });
   const registry = new RegistryClient(registryOptions(cli));
   const names = store.names.list().flatMap(({ name, imageId }) => (imageId === image.id ? [name] : []));
   const fetchBlob = (blob: Descriptor) => fetchBlobByNames({ store, registry }, blob, names, { signal: cli.signal });
   return {
-    source: nodeSource(store, image, { names, fetchBlob }),
+    source: nodeSource(store, manifest.descriptor, { names, fetchBlob }),
     registry,
     async close() {
       lease?.release();

@@ -31,7 +31,8 @@ export class DockerArchiveTarget implements FileTarget {
   /** DiffIDs of layers that are written, by the digest that they had. */
   readonly #diffIds = new Map<Digest, Digest>();
   readonly #written = new Set<Digest>();
-  readonly #images: ArchivedImage[] = [];
+  /** By `Config`. */
+  readonly #images = new Map<string, ArchivedImage>();
 
   /** @param spoolFolder where an uncompressed layer waits: a tar archive needs its size before its content */
   constructor(output: ArchiveOutput, spoolFolder: string) {
@@ -96,15 +97,19 @@ export class DockerArchiveTarget implements FileTarget {
         { hint: 'The image is broken; ask whoever built it.', data: { expected, actual: diffIds } },
       );
     }
-    this.#images.push({
-      Config: configName(manifest.config.digest),
-      RepoTags: labels.filter((label) => !label.includes('@')),
+    const name = configName(manifest.config.digest);
+    const tags = labels.filter((label) => !label.includes('@'));
+    // Here manifests of one configuration are one image.
+    const known = this.#images.get(name)?.RepoTags ?? [];
+    this.#images.set(name, {
+      Config: name,
+      RepoTags: [...new Set([...known, ...tags])],
       Layers: diffIds.map(layerName),
     });
   }
 
   async commit(): Promise<void> {
-    await this.#writer.json('manifest.json', this.#images);
+    await this.#writer.json('manifest.json', [...this.#images.values()]);
     await this.#writer.commit();
   }
 

@@ -14,7 +14,7 @@ export { DockerArchiveTarget } from './docker-archive-target.ts';
 export { LayoutArchiveTarget } from './layout-archive-target.ts';
 export { type LoadOptions, type LoadResult, loadImage } from './load.ts';
 export { type Location, parseLocation } from './location.ts';
-export { nodeSource } from './node-source.ts';
+export { manifestOfName, type NodeManifest, nodeSource } from './node-source.ts';
 export { type OpenSource, type OpenTarget, openSource, openTarget } from './open-location.ts';
 export type { FileTarget, ImageSource, ImageTarget } from './places.ts';
 export { registrySource, registryTarget } from './registry-place.ts';

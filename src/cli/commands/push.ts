@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import type { NameRecord } from '../../store/index.ts';
 import { addExamples, type Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
-import type { FoundImage } from '../image-argument.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 
 interface PushOptions {
@@ -30,7 +30,7 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function push(cli: Cli, text: string, destination: string | undefined, options: PushOptions): Promise<void> {
-  const [oci, { findImageArgument }, { registryTarget }, copying] = await Promise.all([
+  const [oci, { findImageArgument }, { manifestOfName, registryTarget }, copying] = await Promise.all([
     import('../../oci/index.ts'),
     import('../image-argument.ts'),
     import('../../transfer/index.ts'),
@@ -40,10 +40,11 @@ async function push(cli: Cli, text: string, destination: string | undefined, opt
     destination === undefined ? undefined : oci.pullReference(parseArgument(oci.parseReference, destination));
   const store = await copying.openStoreToCopyFrom(cli);
   try {
-    const found = findImageArgument(store, text);
-    const reference = wanted ?? oci.parseReference(ownName(found, text));
+    const { image, name: known, names } = findImageArgument(store, text);
+    const own = known ?? onlyTag(names);
+    const reference = wanted ?? oci.parseReference(tagOf(own, text));
     const name = oci.formatReference(reference);
-    const node = await copying.openNodeImage(cli, store, found.image);
+    const node = await copying.openNodeImage(cli, store, image, await manifestOfName(store, image, own?.target));
     try {
       const to = registryTarget(node.registry, reference);
       const quiet = options.quiet ?? (options.output !== undefined || undefined);
@@ -60,9 +61,12 @@ async function push(cli: Cli, text: string, destination: string | undefined, opt
   }
 }
 
-function ownName({ name, names }: FoundImage, text: string): string {
-  const tagged = names.filter((record) => !record.name.includes('@'));
-  const own = name ?? (tagged.length === 1 ? tagged[0] : undefined);
+function onlyTag(names: readonly NameRecord[]): NameRecord | undefined {
+  const tagged = names.filter(({ name }) => !name.includes('@'));
+  return tagged.length === 1 ? tagged[0] : undefined;
+}
+
+function tagOf(own: NameRecord | undefined, text: string): string {
   if (own && !own.name.includes('@')) return own.name;
   throw new UsageError(`${text} does not say which tag the image shall get`, {
     hint: 'Give the destination too: lading push IMAGE REGISTRY/REPOSITORY:TAG.',

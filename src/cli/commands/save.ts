@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Digest } from '../../oci/index.ts';
-import type { ArchiveFormat, ArchiveOutput, FileTarget } from '../../transfer/index.ts';
+import type { ImageRecord, NameRecord, Store } from '../../store/index.ts';
+import type { ArchiveFormat, ArchiveOutput, FileTarget, NodeManifest } from '../../transfer/index.ts';
 import { addExamples, type Cli } from '../cli.ts';
 import { UsageError } from '../error-report.ts';
 import type { FoundImage } from '../image-argument.ts';
@@ -45,14 +46,17 @@ async function save(cli: Cli, texts: readonly string[], options: SaveOptions): P
   }
   const store = await openStoreToCopyFrom(cli);
   try {
-    const wanted = wantedImages(texts.map((text) => findImageArgument(store, text)));
+    const wanted = await wantedImages(
+      store,
+      texts.map((text) => findImageArgument(store, text)),
+    );
     const target = await openArchiveTarget(cli, options);
     try {
-      for (const { image, labels, name } of wanted) {
-        const node = await openNodeImage(cli, store, image);
+      for (const { image, manifest, labels } of wanted) {
+        const node = await openNodeImage(cli, store, image, manifest);
         try {
           await copyWithProgress(cli, {
-            name,
+            name: labels[0] ?? image.id,
             from: node.source,
             to: target,
             options: { labels },
@@ -72,22 +76,27 @@ async function save(cli: Cli, texts: readonly string[], options: SaveOptions): P
 }
 
 interface WantedImage {
-  readonly image: FoundImage['image'];
+  readonly image: ImageRecord;
+  readonly manifest: NodeManifest;
   readonly labels: readonly string[];
-  readonly name: string;
 }
 
-/** Each image once, with the names that were asked for; with all its tags if it was asked for by its id. */
-function wantedImages(found: readonly FoundImage[]): WantedImage[] {
+/** Each manifest once, with the names that were asked for; an image that was asked for by its id with all its tags. */
+async function wantedImages(store: Store, found: readonly FoundImage[]): Promise<WantedImage[]> {
+  const { manifestOfName } = await import('../../transfer/index.ts');
   const wanted = new Map<Digest, WantedImage>();
+  const want = async (image: ImageRecord, record: NameRecord | undefined) => {
+    const manifest = await manifestOfName(store, image, record?.target);
+    const { digest } = manifest.descriptor;
+    const labels = new Set(wanted.get(digest)?.labels);
+    // A digest may be that of an index, which is not what is saved.
+    if (record && (!record.name.includes('@') || record.name.endsWith(`@${digest}`))) labels.add(record.name);
+    wanted.set(digest, { image, manifest, labels: [...labels] });
+  };
   for (const { image, name, names } of found) {
-    const before = wanted.get(image.id)?.labels ?? [];
-    const own = (name ? [name] : names).map((record) => record.name);
-    // A digest among the names may be that of an index, which is not what is saved.
-    const labels = own.filter((label) => !label.includes('@') || label.endsWith(`@${image.manifest.digest}`));
-    const tags = labels.filter((label) => !label.includes('@'));
-    const all = [...new Set([...before, ...(tags.length > 0 ? tags : labels)])];
-    wanted.set(image.id, { image, labels: all, name: all[0] ?? image.id });
+    const tags = names.filter((record) => !record.name.includes('@'));
+    const records = name ? [name] : tags.length > 0 ? tags : names;
+    for (const record of records.length > 0 ? records : [undefined]) await want(image, record);
   }
   return [...wanted.values()];
 }

@@ -6,14 +6,18 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mount, umount2, unmountFlags } from '../../../src/lib/libc.ts';
-import { digestHex, digestOf, hostPlatform } from '../../../src/oci/index.ts';
-import { noise, pushImage, tarOf, testImage } from '../../pull/support/test-image.ts';
+import { digestHex, digestOf, hostPlatform, mediaTypes } from '../../../src/oci/index.ts';
+import { noise, pushImage, pushIndex, tarOf, testImage } from '../../pull/support/test-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../../support/docker-registry.ts';
 import { podman, programMissing } from '../../support/foreign-clients.ts';
 import { type LadingResult, runLading } from '../../support/lading-process.ts';
 
 const shared = tarOf({ 'a/': '', 'a/one': noise(200_000, 1) });
-const image = testImage({ layers: [shared, tarOf({ version: '1' })] });
+const layers = [shared, tarOf({ version: '1' })];
+const image = testImage({ layers });
+/** The same blobs and the same configuration, so the same image, under another manifest; and in other blobs. */
+const inOtherForm = testImage({ layers, layerMediaType: mediaTypes.dockerLayerGzip });
+const recompressed = testImage({ layers, compress: (tar) => gzipSync(tar, { level: 1 }) });
 /** The same content in other blobs: layers that are unpacked already are not fetched. */
 const twin = testImage({ layers: [shared, tarOf({ version: '2' })], compress: (tar) => gzipSync(tar, { level: 1 }) });
 const main = path.resolve(import.meta.dirname, '../../../src/cli/main.ts');
@@ -63,6 +67,37 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     const pushed = await lading('node', 'push', '-o', 'json', `${at}/app:2`, `${at}/twin:1`);
     expect(JSON.parse(pushed.stdout)).toMatchObject({ digest: twin.manifest.digest, blobs: 3, blobsWritten: 0 });
     expect((await lading('node', 'ls-tags', `${at}/twin`)).stdout).toBe('1\n');
+  });
+
+  test('of manifests with one configuration each name sends its own, if its blobs are stored', async () => {
+    await pushImage(registry, 'app', 'other-form', inOtherForm);
+    await pushImage(registry, 'app', 'recompressed', recompressed);
+    await pushIndex(registry, 'app', 'index', [{ ...image.manifest, platform: hostPlatform() }]);
+    const expected = {
+      [`${at}/app:1`]: image.manifest.digest,
+      [`${at}/app:index`]: image.manifest.digest,
+      [`${at}/app:other-form`]: inOtherForm.manifest.digest,
+    };
+    const tags = Object.keys(expected);
+    await lading('forms', 'pull', '-q', ...tags);
+    expect(await imagesOf('forms')).toMatchObject(tags.map(() => ({ imageId: image.config.digest })));
+    for (const [name, digest] of Object.entries(expected)) {
+      expect((await lading('forms', 'push', '-q', name, `${at}/forms:1`)).stdout, name).toBe(`${digest}\n`);
+    }
+    await lading('forms', 'tag', `${at}/app:1`, `${at}/forms:2`);
+    expect((await lading('forms', 'push', '-q', `${at}/forms:2`)).stdout).toBe(`${image.manifest.digest}\n`);
+    await lading('forms', 'rmi', `${at}/forms:2`);
+    const file = path.join(folder, 'forms.tar');
+    await lading('forms', 'save', '-q', '-o', file, image.config.digest);
+    await lading('forms-loaded', 'load', '-q', '-i', file);
+    const loaded = (await imagesOf('forms-loaded')) as { name: string; digest: string }[];
+    expect(Object.fromEntries(loaded.map(({ name, digest }) => [name, digest]))).toEqual(expected);
+    await lading('forms', 'save', '-q', '--format', 'docker-archive', '-o', file, ...tags);
+    const list = JSON.parse(execFileSync('tar', ['xOf', file, 'manifest.json'], { encoding: 'utf8' }));
+    expect(list).toMatchObject([{ RepoTags: tags }]);
+    await lading('forms', 'pull', '-q', `${at}/app:recompressed`);
+    const { stdout } = await lading('forms', 'push', '-q', `${at}/app:recompressed`, `${at}/forms:3`);
+    expect([image, inOtherForm].map(({ manifest }) => `${manifest.digest}\n`)).toContain(stdout);
   });
 
   test('a layer that came with another image is fetched before it is saved', async () => {
