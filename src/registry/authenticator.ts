@@ -40,8 +40,13 @@ export interface AuthenticatorOptions {
 
 type Send = (authorization: string | undefined) => Promise<FollowedResponse>;
 
-/** How a registry wants to be shown a credential. */
-type Plan = { readonly scheme: 'basic' } | { readonly scheme: 'bearer'; readonly token: TokenRequest };
+/** How a registry is shown a credential. `registry-token`: as it is, without a token server. */
+type Plan =
+  | { readonly scheme: 'basic' }
+  | { readonly scheme: 'registry-token' }
+  | { readonly scheme: 'bearer'; readonly token: TokenRequest };
+
+const schemes = ['bearer', 'registry-token', 'basic'] as const;
 
 /** One credential, or none, was tried: with an answer, or the token server refused it. */
 type Trial = {
@@ -162,9 +167,9 @@ export class Authenticator {
         return trial;
       }
       this.#plans.delete(planKey(call, credential, plan));
-      if (plan.scheme === 'basic' || reply.status !== 401 || reply.foreign) return trial;
+      if (plan.scheme !== 'bearer' || reply.status !== 401 || reply.foreign) return trial;
       this.#tokens.drop(plan.token, authorization.slice('Bearer '.length));
-      if (renewed || credential?.registryToken !== undefined) return trial;
+      if (renewed) return trial;
       const announced = { challenges: challengesIn(reply), by: reply.home };
       plan = this.#planFrom(announced, call, credential, plan.token.scopes);
       if (!plan) return trial;
@@ -173,14 +178,16 @@ export class Authenticator {
 
   async #authorizationFor(plan: Plan, credential: Credential | undefined, signal: AbortSignal | undefined) {
     if (plan.scheme === 'basic') return basicAuthorization(credential?.username ?? '', credential?.password ?? '');
-    return `Bearer ${credential?.registryToken ?? (await this.#tokens.get(plan.token, signal))}`;
+    if (plan.scheme === 'registry-token') return `Bearer ${credential?.registryToken}`;
+    return `Bearer ${await this.#tokens.get(plan.token, signal)}`;
   }
 
   #planFor(call: AuthorizedCall, credential: Credential | undefined): Plan | undefined {
-    return (
-      this.#plans.get(planKey(call, credential, { scheme: 'bearer' })) ??
-      this.#plans.get(planKey(call, credential, { scheme: 'basic' }))
-    );
+    for (const scheme of schemes) {
+      const plan = this.#plans.get(planKey(call, credential, { scheme }));
+      if (plan) return plan;
+    }
+    return undefined;
   }
 
   /** Undefined when there is no challenge that this credential can answer. */
@@ -190,12 +197,12 @@ export class Authenticator {
     credential: Credential | undefined,
     heldScopes: readonly string[] = [],
   ): Plan | undefined {
-    const chosen = selectChallenge(announced?.challenges ?? []);
-    if (!announced || !chosen) return undefined;
+    if (!announced) return undefined;
+    const chosen = selectChallenge(announced.challenges);
+    if (chosen?.scheme === 'basic' && hasPassword(credential)) return chosen;
+    if (credential?.registryToken !== undefined) return { scheme: 'registry-token' };
+    if (chosen?.scheme !== 'bearer') return undefined;
     const { endpoint } = call;
-    if (chosen.scheme === 'basic') {
-      return hasPassword(credential) ? chosen : undefined;
-    }
     const problem = realmProblem(chosen.realm, announced.by);
     if (problem !== undefined) {
       throw new RegistryError(
@@ -239,8 +246,9 @@ export class Authenticator {
 
 /** Expired credentials are often refused without a challenge: another one is shown as the last one was. */
 function samePlanFor(credential: Credential | undefined, plan: Plan | undefined): Plan | undefined {
-  if (plan?.scheme === 'basic') return hasPassword(credential) ? plan : undefined;
-  return credential && plan ? { ...plan, token: { ...plan.token, credential } } : undefined;
+  if (plan?.scheme === 'basic' && hasPassword(credential)) return plan;
+  if (credential?.registryToken !== undefined) return { scheme: 'registry-token' };
+  return credential && plan?.scheme === 'bearer' ? { ...plan, token: { ...plan.token, credential } } : undefined;
 }
 
 function hasPassword(credential: Credential | undefined): boolean {

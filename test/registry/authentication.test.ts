@@ -1,6 +1,7 @@
+import type { ServerResponse } from 'node:http';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { mediaTypes } from '../../src/oci/index.ts';
-import type { Credential } from '../../src/registry/index.ts';
+import type { Credential, RegistryClient } from '../../src/registry/index.ts';
 import { type HostileServer, sendJson } from '../support/hostile-server.ts';
 import { startTokenServer, type TokenServer, type TokenServerOptions } from '../support/token-server.ts';
 import { collect, failureOf, newClient, newServer, referenceAt, testImage } from './fixtures.ts';
@@ -106,17 +107,6 @@ describe('bearer tokens', () => {
     expect(methodsOf(tokens)).toEqual(['GET', 'POST']);
   });
 
-  test('a registry token is sent as it is', async () => {
-    const tokens = await newTokenServer();
-    const registry = await newRegistry(tokens);
-    const { client } = newClient({ credentials: async () => [{ registryToken: 'ready-made', origin: 'file' }] });
-    const error = await failureOf(client.resolve(referenceAt(registry)));
-    expect(registry.requests.map(({ headers }) => headers.authorization)).toContain('Bearer ready-made');
-    expect(tokens.requests).toHaveLength(0);
-    expect(error.data.kind).toBe('unauthorized');
-    expect(error.message).not.toContain('ready-made');
-  });
-
   test('concurrent requests share one token request, also when the first of them gives up', async () => {
     const tokens = await newTokenServer();
     const registry = await newRegistry(tokens);
@@ -207,6 +197,77 @@ describe('bearer tokens', () => {
     const error = await failureOf(newClient().client.resolve(referenceAt(registry)));
     expect(error.message).toMatch(message);
     expect(error.message).toContain(`token server ${tokens.address} of registry ${registry.address}`);
+  });
+});
+
+describe('a registry token', () => {
+  const descriptor = image.blobs[0]!.descriptor;
+  const token: Credential = { registryToken: 'ready-made', origin: 'file' };
+  const newTokenRegistry = (challenge: Record<string, string>, answer?: (response: ServerResponse) => void) =>
+    newServer(({ headers }, response) => {
+      if (headers.authorization !== 'Bearer ready-made') return response.writeHead(401, challenge).end();
+      if (answer) return answer(response);
+      response.end(image.blobs[0]!.bytes);
+    });
+  const read = (registry: HostileServer, client: RegistryClient) =>
+    client.readBlob(referenceAt(registry), descriptor, { maxBytes: 1000 });
+
+  test('that is refused is not exchanged, and does not show', async () => {
+    const tokens = await newTokenServer();
+    const registry = await newRegistry(tokens);
+    const { client } = newClient({ credentials: async () => [token] });
+    const error = await failureOf(client.resolve(referenceAt(registry)));
+    expect(registry.requests.map(({ headers }) => headers.authorization)).toEqual([undefined, 'Bearer ready-made']);
+    expect(tokens.requests).toHaveLength(0);
+    expect(error.data.kind).toBe('unauthorized');
+    expect(error.message).not.toContain('ready-made');
+  });
+
+  test.each([
+    ['Bearer', { 'www-authenticate': 'Bearer realm="http://127.0.0.1:1/token"' }],
+    ['Bearer without a realm', { 'www-authenticate': 'Bearer error="invalid_token"' }],
+    ['Bearer with a realm that is not asked', { 'www-authenticate': 'Bearer realm="http://10.0.0.1/token"' }],
+    ['Basic', { 'www-authenticate': 'Basic realm="tests"' }],
+    ['nothing', {}],
+  ])('is sent directly where the challenge is %s, then at once', async (_, challenge: Record<string, string>) => {
+    const registry = await newTokenRegistry(challenge);
+    const { client } = newClient({ credentials: async () => [token] });
+    for (let round = 0; round < 2; round += 1) {
+      expect(await read(registry, client)).toEqual(image.blobs[0]!.bytes);
+    }
+    expect(registry.requests.map(({ headers }) => headers.authorization)).toEqual([
+      undefined,
+      'Bearer ready-made',
+      'Bearer ready-made',
+    ]);
+  });
+
+  test('beside a password: the registry chooses', async () => {
+    const registry = await newServer(({ headers }, response) => {
+      if (!headers.authorization) return response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+      response.end(image.blobs[0]!.bytes);
+    });
+    await read(registry, newClient({ credentials: async () => [{ ...alice, ...token }] }).client);
+    expect(registry.requests[1]!.headers.authorization).toMatch(/^Basic /);
+  });
+
+  test('that has expired gives way to the next credential, as it does to a token of a password', async () => {
+    const tokens = await newTokenServer();
+    const registry = await newRegistry(tokens);
+    const credentials = [token, alice];
+    await newClient().client.resolve(referenceAt(registry), { credentials });
+    expect(registry.requests.at(-1)!.headers.authorization).toBe('Bearer token-1');
+  });
+
+  test('goes to no host that the registry redirects to', async () => {
+    const storage = await newServer((_, response) => response.end(image.blobs[0]!.bytes));
+    const registry = await newTokenRegistry({ 'www-authenticate': 'Bearer' }, (response) =>
+      response.writeHead(307, { location: `${storage.url}/blob` }).end(),
+    );
+    const { client } = newClient({ credentials: async () => [token] });
+    for (let round = 0; round < 2; round += 1) await read(registry, client);
+    expect(storage.requests).toHaveLength(2);
+    for (const { headers } of storage.requests) expect(headers.authorization).toBeUndefined();
   });
 });
 
