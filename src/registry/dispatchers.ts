@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { type ConnectionSettings, createConnector, type TlsOptions, tlsSettings } from './connector.ts';
 import type { Timeouts } from './transport.ts';
-import { Agent, Pool, ProxyAgent } from './undici.ts';
+import { Agent, Pool, ProxyAgent, Socks5ProxyAgent } from './undici.ts';
 
 export interface DispatchersOptions {
   readonly timeouts: Timeouts;
@@ -53,14 +53,29 @@ export class Dispatchers {
   #through(proxy: URL, settings: ConnectionSettings): Dispatcher {
     const { timeouts, tls } = this.#options;
     const { connectMs, handshakeMs } = timeouts;
-    return new ProxyAgent({
-      ...pooling,
-      uri: proxy.href,
-      proxyTunnel: false, // plain http needs none, and many proxies open tunnels to port 443 only
+    const common = {
       connectTimeout: settings.dialTimeoutMs ?? connectMs,
       requestTls: { ...tlsSettings({ settings, tls }), timeout: handshakeMs },
+    };
+    if (proxy.protocol === 'socks5:') return withoutWarnings(() => new Socks5ProxyAgent(proxy, common));
+    return new ProxyAgent({
+      ...pooling,
+      ...common,
+      uri: proxy.href,
+      proxyTunnel: false, // plain http needs none, and many proxies open tunnels to port 443 only
       // For the tunnel: what undici waits for the proxy's answer otherwise is five minutes.
       clientFactory: (origin, options) => new Pool(origin, { ...options, headersTimeout: connectMs }),
     });
+  }
+}
+
+/** undici warns on stderr, where users can do nothing about it, that its SOCKS 5 may change. */
+function withoutWarnings<T>(make: () => T): T {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return make();
+  } finally {
+    process.emitWarning = emitWarning;
   }
 }

@@ -48,7 +48,7 @@ export function transportFault(error: unknown, proxy?: string): TransportFault {
   if (error instanceof TransportFault) return error;
   const fault = sorted(error);
   if (proxy === undefined) return fault;
-  const { kind, message, retryable, hint } = proxyFaults.has(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
+  const { kind, message, retryable, hint } = isProxyFault(errorCode(error) ?? '') ? proxyRefusal(error) : fault;
   const isAboutProxy = kind === 'refused' || kind === 'no-such-host';
   return new TransportFault(
     kind,
@@ -61,8 +61,13 @@ export function transportFault(error: unknown, proxy?: string): TransportFault {
 
 const proxyHint = 'Check that the proxy runs, and what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.';
 
-/** What undici throws when a proxy answers something else than 200 to CONNECT, and 407 to any other request. */
-const proxyFaults = new Set(['UND_ERR_ABORTED', 'UND_ERR_INVALID_ARG', 'UND_ERR_PRX_CONN', 'UND_ERR_PRX_TLS']);
+/**
+ * What undici throws when a proxy answers something else than 200 to CONNECT, and 407 to any other request; and when one
+ * that speaks SOCKS 5 refuses.
+ */
+function isProxyFault(code: string): boolean {
+  return /^UND_ERR_(ABORTED|INVALID_ARG|PRX_CONN|PRX_TLS|SOCKS5.*)$/.test(code);
+}
 
 function proxyRefusal(error: unknown): TransportFault {
   return new TransportFault('refused', `it refused to connect (${errorMessage(error)})`, false, error);

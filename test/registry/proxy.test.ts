@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parseReference } from '../../src/oci/index.ts';
 import { proxiesOf } from '../../src/registry/proxy.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
@@ -67,6 +68,28 @@ describe('which proxy leads to a URL', () => {
   });
 });
 
+test('SOCKS 5 is used without a word on stderr', async () => {
+  const blob = noise(10_000);
+  const registry = await newServer((_, response) => response.end(blob));
+  const proxy = await startForwardProxy({ names: { 'plain.test:80': registry.address } });
+  const certsDir = await newCertsDir({ 'plain.test/hosts.toml': 'server = "http://plain.test"\n' });
+  const { client } = newClient({
+    certsDirs: [certsDir],
+    environment: { HTTP_PROXY: `socks5://${proxy.socksAddress}` },
+  });
+  const { emitWarning } = process;
+  const warnings: string[] = [];
+  const note = ({ message }: Error) => warnings.push(message);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
+  const { body } = await client.fetchBlob(parseReference('plain.test/a/b'), descriptorOf(blob));
+  expect((await collect(body)).equals(blob)).toBe(true);
+  expect(proxy.log).toEqual(['socks plain.test:80']);
+  await setImmediate();
+  expect(warnings).toEqual([]);
+  expect(process.emitWarning).toBe(emitWarning);
+});
+
 const missing = dockerRegistryMissing ?? opensslMissing;
 
 describe.skipIf(missing)(`a docker-registry behind a proxy (${missing ?? 'installed'})`, () => {
@@ -88,7 +111,8 @@ describe.skipIf(missing)(`a docker-registry behind a proxy (${missing ?? 'instal
   test.each(['connect', 'socks'])('is reached by %s only, with its certificate verified', async (kind) => {
     await prepare();
     const proxy = await startForwardProxy({ names: names(), credentials: 'us er:p@ss' });
-    const uri = kind === 'socks' ? `socks5://${proxy.socksAddress}` : `http://us%20er:p%40ss@${proxy.address}`;
+    const address = kind === 'socks' ? proxy.socksAddress : proxy.address;
+    const uri = `${kind === 'socks' ? 'socks5' : 'http'}://us%20er:p%40ss@${address}`;
     const { client } = newClient({ environment: { HTTPS_PROXY: uri }, tls: { ca: authority.ca } });
     await expectPullable(client, image, reference());
     expect(new Set(proxy.log)).toEqual(new Set([`${kind} registry.test:${registry.port}`]));
@@ -152,5 +176,10 @@ describe('a proxy that does not help', () => {
     expect(refused.message).toMatch(/through the proxy .*: it refused to connect \(.*407.*\)/);
     const ignorant = await startForwardProxy({ names: {} });
     expect((await attempt(`http://${ignorant.address}`)).message).toMatch(/it refused to connect \(.*502.*\)/);
+    for (const uri of [`socks5://a:wrong@${locked.socksAddress}`, `socks5://${ignorant.socksAddress}`]) {
+      const error = await attempt(uri);
+      expect(error.data).toMatchObject({ kind: 'refused', unreachable: true });
+      expect(error.message).toMatch(/through the proxy socks5:\/\/127\.0\.0\.1:\d+: it refused to connect \(.+\)$/);
+    }
   });
 });

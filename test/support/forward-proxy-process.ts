@@ -1,8 +1,9 @@
 /**
- * A forward proxy for tests, on 127.0.0.1: CONNECT and plain http, and SOCKS 5 at a port of its own. It knows the names
- * of its table (`NAMES`, JSON: `host:port` to `address:port`) and no others. Prints its ports, then one JSON text for each
- * request.
+ * A forward proxy for tests, on 127.0.0.1: CONNECT and plain http, and SOCKS 5 at a port of its own, all with the same
+ * login (`CREDENTIALS`, `user:password`) if there is one. It knows the names of its table (`NAMES`, JSON: `host:port` to
+ * `address:port`) and no others. Prints its ports, then one JSON text for each request.
  */
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -51,24 +52,30 @@ http.on('connect', (message: IncomingMessage, client: Duplex) => {
   return undefined;
 });
 
-const socks = createTcpServer((client) => {
+const socks = createTcpServer(async (client) => {
   client.on('error', () => {});
-  client.once('data', () => {
-    client.write(Buffer.from([5, 0]));
-    client.once('data', (asked) => {
-      const length = asked[4] ?? 0;
-      const target = `${asked.subarray(5, 5 + length).toString()}:${asked.readUInt16BE(5 + length)}`;
-      tell('socks', target);
-      const onward = open(target);
-      if (!onward) return client.end(Buffer.from([5, 4, 0, 1, 0, 0, 0, 0, 0, 0]));
-      onward.on('error', () => client.destroy());
-      onward.once('connect', () => {
-        client.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
-        client.pipe(onward).pipe(client);
-      });
-      return undefined;
-    });
+  const next = async () => ((await once(client, 'data')) as [Buffer])[0];
+  await next();
+  client.write(Buffer.from([5, credentials ? 2 : 0]));
+  if (credentials) {
+    const login = await next();
+    const user = login.subarray(2, 2 + login[1]!);
+    const isKnownUser = `${user}:${login.subarray(3 + user.length)}` === credentials;
+    client.write(Buffer.from([1, isKnownUser ? 0 : 1]));
+    if (!isKnownUser) return client.end();
+  }
+  const asked = await next();
+  const length = asked[4] ?? 0;
+  const target = `${asked.subarray(5, 5 + length).toString()}:${asked.readUInt16BE(5 + length)}`;
+  tell('socks', target);
+  const onward = open(target);
+  if (!onward) return client.end(Buffer.from([5, 4, 0, 1, 0, 0, 0, 0, 0, 0]));
+  onward.on('error', () => client.destroy());
+  onward.once('connect', () => {
+    client.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
+    client.pipe(onward).pipe(client);
   });
+  return undefined;
 });
 
 http.listen(0, '127.0.0.1', () => {
