@@ -52,14 +52,18 @@ export async function printList<Row>(cli: Cli, rows: readonly Row[], options: Li
   cli.stdout.write(await formatTable(lines));
 }
 
-export async function printDocument(cli: Cli, document: unknown, format: DocumentFormat): Promise<void> {
+export async function printDocument(
+  { stdout }: Pick<Cli, 'stdout'>,
+  document: unknown,
+  format: DocumentFormat,
+): Promise<void> {
   if (format === 'json') {
-    cli.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
+    stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
     return;
   }
   const { stringify } = await import('yaml');
   // Through JSON first, so that both formats leave out the same.
-  cli.stdout.write(stringify(JSON.parse(JSON.stringify(document))));
+  stdout.write(stringify(JSON.parse(JSON.stringify(document))));
 }
 
 /** Columns as wide as their widest cell, three blanks between them, nothing behind the last. */

@@ -46,7 +46,7 @@ export async function runProgram(args: readonly string[], context: ProgramContex
     return exitCodes.done;
   } catch (error) {
     if (error instanceof Exit) return error.exitCode;
-    // Of a pipe that a command writes to by itself, as `copy … oci-archive:/dev/stdout`.
+    // Of a pipe that a command opened by itself, as `save -o PIPE`.
     const isPipeGone = errorCode(error) === 'EPIPE' && (error as NodeJS.ErrnoException).syscall === 'write';
     const reason: unknown = isPipeGone ? new Interruption('SIGPIPE') : context.signal.reason;
     return reason instanceof Interruption ? reportInterruption(reason, context) : cli.report(error);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { isatty } from 'node:tty';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
@@ -28,7 +29,7 @@ export async function fileOutput(path: string): Promise<ArchiveOutput> {
   try {
     const target = await realpath(path).catch(() => path);
     const found = await stat(target).catch(() => undefined);
-    if (found && !found.isFile()) return new DeviceOutput(await open(target, 'w'));
+    if (found && !found.isFile()) return await deviceOutput(target);
     const unfinished = join(dirname(target), `.${basename(target)}.${process.pid}.unfinished`);
     return new FileOutput(await open(unfinished, 'w'), unfinished, target);
   } catch (error) {
@@ -39,6 +40,13 @@ export async function fileOutput(path: string): Promise<ArchiveOutput> {
       cause: error,
     });
   }
+}
+
+async function deviceOutput(path: string): Promise<ArchiveOutput> {
+  const file = await open(path, 'w');
+  if (!isatty(file.fd)) return new DeviceOutput(file);
+  await file.close();
+  throw new Error('it is a terminal');
 }
 
 class DeviceOutput implements ArchiveOutput {

@@ -15,6 +15,6 @@ export { LayoutArchiveTarget } from './layout-archive-target.ts';
 export { type LoadOptions, type LoadResult, loadImage } from './load.ts';
 export { type Location, parseLocation } from './location.ts';
 export { manifestOfName, type NodeManifest, nodeSource } from './node-source.ts';
-export { type OpenSource, type OpenTarget, openSource, openTarget } from './open-location.ts';
+export { type OpenSource, type OpenSourceOptions, type OpenTarget, openSource, openTarget } from './open-location.ts';
 export type { FileTarget, ImageSource, ImageTarget } from './places.ts';
 export { registrySource, registryTarget } from './registry-place.ts';

@@ -1,7 +1,8 @@
 import { tmpdir } from 'node:os';
 import type { RegistryClient } from '../registry/index.ts';
-import { openArchive } from './archive.ts';
-import { fileOutput } from './archive-output.ts';
+import { type ArchiveFormat, openArchive } from './archive.ts';
+import type { ArchiveInput } from './archive-files.ts';
+import { type ArchiveOutput, fileOutput } from './archive-output.ts';
 import { imageIn } from './collection.ts';
 import { DockerArchiveTarget } from './docker-archive-target.ts';
 import { folderFiles } from './files.ts';
@@ -26,6 +27,11 @@ export interface OpenTarget {
   close(): Promise<void>;
 }
 
+export interface OpenSourceOptions extends TransferOptions {
+  /** Says where an archive is read from; a file of its path unless given. */
+  readonly archiveInput?: (path: string) => ArchiveInput['from'];
+}
+
 /**
  * The image at a location.
  * @throws LadingError `ERR_LADING_ARCHIVE_INVALID`, `ERR_LADING_ARCHIVE_UNSAFE`, `ERR_LADING_ARCHIVE_INCOMPLETE`,
@@ -34,14 +40,15 @@ export interface OpenTarget {
 export async function openSource(
   location: Location,
   registry: RegistryClient,
-  { signal }: TransferOptions = {},
+  { signal, archiveInput = (path) => path }: OpenSourceOptions = {},
 ): Promise<OpenSource> {
   if (location.kind === 'registry') {
     return { source: registrySource(registry, location.reference), close: async () => {} };
   }
   const { kind, path, label } = location;
-  const input = { from: path, spoolFolder: tmpdir(), signal };
-  const collection = await (kind === 'oci' ? openLayout(folderFiles(path)) : openArchive(input, kind));
+  const collection = await (kind === 'oci'
+    ? openLayout(folderFiles(path))
+    : openArchive({ from: archiveInput(path), spoolFolder: tmpdir(), signal }, kind));
   try {
     return { source: imageIn(collection, label).source, close: () => collection.close() };
   } catch (error) {
@@ -50,14 +57,21 @@ export async function openSource(
   }
 }
 
-/** @throws LadingError `ERR_LADING_ARCHIVE_INVALID` */
-export async function openTarget(location: Location, registry: RegistryClient): Promise<OpenTarget> {
+/**
+ * @param archiveOutput opens what an archive is written to; a file of its path unless given
+ * @throws LadingError `ERR_LADING_ARCHIVE_INVALID`, `ERR_LADING_FILE_UNWRITABLE`
+ */
+export async function openTarget(
+  location: Location,
+  registry: RegistryClient,
+  archiveOutput: (path: string) => Promise<ArchiveOutput> = fileOutput,
+): Promise<OpenTarget> {
   if (location.kind === 'registry') {
     const done = async () => {};
     return { target: registryTarget(registry, location.reference), labels: [], commit: done, close: done };
   }
   const { kind, path, label } = location;
-  const target = await fileTarget(kind, path);
+  const target = await (kind === 'oci' ? openLayoutTarget(path) : archiveTarget(kind, await archiveOutput(path)));
   return {
     target,
     labels: label === undefined ? [] : [label],
@@ -66,8 +80,6 @@ export async function openTarget(location: Location, registry: RegistryClient): 
   };
 }
 
-async function fileTarget(kind: 'oci' | 'oci-archive' | 'docker-archive', path: string): Promise<FileTarget> {
-  if (kind === 'oci') return openLayoutTarget(path);
-  const output = await fileOutput(path);
+function archiveTarget(kind: ArchiveFormat, output: ArchiveOutput): FileTarget {
   return kind === 'oci-archive' ? new LayoutArchiveTarget(output) : new DockerArchiveTarget(output, tmpdir());
 }

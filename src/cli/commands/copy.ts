@@ -1,4 +1,6 @@
 import { type Command, Option } from 'commander';
+import type { Location } from '../../transfer/index.ts';
+import { archiveInput, archiveOutput, isStandardOutput } from '../archive-streams.ts';
 import { addExamples, type Cli } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
@@ -25,6 +27,7 @@ export function define(command: Command, cli: Cli): void {
         '  oci:FOLDER[:LABEL]          an OCI layout\n' +
         '  oci-archive:FILE[:LABEL]    an OCI layout as a tar archive\n' +
         '  docker-archive:FILE[:NAME]  what `docker save` writes; of one platform, without its digest\n' +
+        'The FILE - is standard input or output.\n' +
         '\nThe node is not touched. What the destination has is not sent again; between repositories of one registry blobs\n' +
         'are linked. Every byte is verified on its way.',
     )
@@ -35,6 +38,7 @@ export function define(command: Command, cli: Cli): void {
     ['lading copy --all nginx:1.27 registry.example/nginx:1.27', 'Mirror an image with all its platforms'],
     ['lading copy nginx:1.27 oci:layout:nginx', 'Keep it in a folder'],
     ['lading copy docker-archive:app.tar 127.0.0.1:5000/app:1', 'Push what another tool saved'],
+    ['docker save app:1 | lading copy docker-archive:- 127.0.0.1:5000/app:1', 'The same through a pipe'],
   ]);
 }
 
@@ -49,11 +53,15 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
     ]);
   const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
   const [source, destination] = [from, to].map((text) => parseArgument(transfer.parseLocation, text));
+  const hint = 'Give a file, or pipe the archive.';
   const registry = new RegistryClient(registryOptions(cli));
   try {
-    const opened = await transfer.openSource(source!, registry, { signal: cli.signal });
+    const opened = await transfer.openSource(source!, registry, {
+      signal: cli.signal,
+      archiveInput: (path) => archiveInput(cli, path, hint),
+    });
     try {
-      const target = await transfer.openTarget(destination!, registry);
+      const target = await transfer.openTarget(destination!, registry, (path) => archiveOutput(cli, path, hint));
       try {
         const result = await copyWithProgress(cli, {
           name: to,
@@ -66,9 +74,10 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
         const { digest } = result.descriptor;
         const { manifests, blobs, blobsWritten, bytesWritten } = result;
         const document = { source: from, destination: to, digest, manifests, blobs, blobsWritten, bytesWritten };
-        if (options.output) return await printDocument(cli, document, options.output);
-        if (options.quiet) cli.stdout.write(`${digest}\n`);
-        else cli.stdout.write(`${to}\n  digest   ${digest}\n  blobs    ${copySentence(result)}\n`);
+        const stdout = hasArchive(destination!) ? cli.stderr : cli.stdout;
+        if (options.output) return await printDocument({ stdout }, document, options.output);
+        if (options.quiet) stdout.write(`${digest}\n`);
+        else stdout.write(`${to}\n  digest   ${digest}\n  blobs    ${copySentence(result)}\n`);
       } finally {
         await target.close();
       }
@@ -76,6 +85,13 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
       await opened.close();
     }
   } finally {
+    if (source!.kind !== 'registry' && source!.path === '-') process.stdin.destroy();
     await registry.close();
   }
+}
+
+/** Whether standard output is the archive, so that the result must be said elsewhere. */
+function hasArchive(destination: Location): boolean {
+  const { kind } = destination;
+  return (kind === 'oci-archive' || kind === 'docker-archive') && isStandardOutput(destination.path);
 }

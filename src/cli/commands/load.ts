@@ -1,10 +1,10 @@
-import { addAbortSignal } from 'node:stream';
 import type { Command } from 'commander';
 import type { Platform } from '../../oci/index.ts';
 import type { PullDependencies, PullProgress } from '../../pull/index.ts';
 import type { ImageCollection, ListedImage } from '../../transfer/index.ts';
+import { archiveInput } from '../archive-streams.ts';
 import { addExamples, type Cli, storeOptions } from '../cli.ts';
-import { parseArgument, UsageError } from '../error-report.ts';
+import { parseArgument } from '../error-report.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 import type { ProgressView } from '../progress-view.ts';
 
@@ -44,11 +44,7 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
     import('../../transfer/index.ts'),
   ]);
   const { input } = options;
-  if (input === '-' && process.stdin.isTTY) {
-    throw new UsageError('an archive cannot come from the terminal', {
-      hint: 'Give a file with -i, or pipe the archive.',
-    });
-  }
+  const from = archiveInput(cli, input, 'Give a file with -i, or pipe the archive.');
   const platform = options.platform === undefined ? undefined : parseArgument(oci.parsePlatform, options.platform);
   const name =
     options.name === undefined
@@ -56,8 +52,6 @@ async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
       : oci.formatReference(oci.pullReference(parseArgument(oci.parseReference, options.name)));
   const store = await openStore(cli.settings.root, storeOptions(cli));
   const unpack = new UnpackPool({ limits: cli.settings['unpack.limits'] });
-  // Whoever waits for input that does not come can still be stopped.
-  const from = input === '-' ? { stream: addAbortSignal(cli.signal, process.stdin), name: 'on standard input' } : input;
   try {
     const archive = await openArchive({ from, spoolFolder: store.root, signal: cli.signal });
     try {

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { Digest } from '../../oci/index.ts';
 import type { ImageRecord, NameRecord, Store } from '../../store/index.ts';
-import type { ArchiveFormat, ArchiveOutput, FileTarget, NodeManifest } from '../../transfer/index.ts';
+import type { ArchiveFormat, FileTarget, NodeManifest } from '../../transfer/index.ts';
+import { archiveOutput } from '../archive-streams.ts';
 import { addExamples, type Cli } from '../cli.ts';
-import { UsageError } from '../error-report.ts';
 import type { FoundImage } from '../image-argument.ts';
 
 interface SaveOptions {
@@ -40,10 +40,6 @@ async function save(cli: Cli, texts: readonly string[], options: SaveOptions): P
     import('../image-argument.ts'),
     import('../copying.ts'),
   ]);
-  const toStdout = options.output === '-';
-  if (toStdout && cli.stdout.isTTY) {
-    throw new UsageError('an archive is not for the terminal', { hint: 'Give a file with -o, or pipe the archive.' });
-  }
   const store = await openStoreToCopyFrom(cli);
   try {
     const wanted = await wantedImages(
@@ -102,10 +98,10 @@ async function wantedImages(store: Store, found: readonly FoundImage[]): Promise
 }
 
 async function openArchiveTarget(cli: Cli, { output, format }: SaveOptions): Promise<FileTarget> {
-  const [{ DockerArchiveTarget, fileOutput, LayoutArchiveTarget, streamOutput }, { tmpdir }] = await Promise.all([
+  const [{ DockerArchiveTarget, LayoutArchiveTarget }, { tmpdir }] = await Promise.all([
     import('../../transfer/index.ts'),
     import('node:os'),
   ]);
-  const to: ArchiveOutput = output === '-' ? streamOutput(cli.stdout, cli.signal) : await fileOutput(output);
+  const to = await archiveOutput(cli, output, 'Give a file with -o, or pipe the archive.');
   return format === 'oci-archive' ? new LayoutArchiveTarget(to) : new DockerArchiveTarget(to, tmpdir());
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -134,6 +134,58 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     const { stderr } = await runLading([], { command: ['sh', '-c', `(${copy}) | head -c 1 > /dev/null`] });
     expect(stderr).toMatch(/^status 141\n$/);
   });
+
+  test('an archive on standard output has nothing behind it, the result is on stderr', async () => {
+    const name = path.join(folder, 'on-stdout');
+    const copyTo = async (redirection: string, args: string) => {
+      const result = await runLading([], {
+        command: ['sh', '-c', `${program} copy ${args} ${redirection} ${name}`],
+        cwd: folder,
+      });
+      expect(result).toMatchObject({ exitCode: 0, stdout: '' });
+      return result.stderr;
+    };
+    const listed = () => execFileSync('tar', ['tf', name], { encoding: 'utf8' }).split('\n');
+    expect(await copyTo('>', `-q ${at}/app:1 oci-archive:-`)).toBe(`${image.manifest.digest}\n`);
+    expect(listed()).toContain('index.json');
+    expect((await readFile(name)).subarray(-1024)).toEqual(Buffer.alloc(1024));
+    expect(await copyTo('| cat >', `${at}/app:1 docker-archive:/dev/stdout:app:1`)).toContain(image.manifest.digest);
+    expect((await readFile(name)).subarray(-1024)).toEqual(Buffer.alloc(1024));
+    // What is in the file stays.
+    await writeFile(name, 'before');
+    expect(JSON.parse(await copyTo('>>', `-o json ${at}/app:1 oci-archive:/dev/stdout`))).toMatchObject({ blobs: 3 });
+    expect((await readFile(name)).subarray(0, 6).toString()).toBe('before');
+    expect(existsSync(path.join(folder, '-'))).toBe(false);
+  });
+
+  test('an archive comes from standard input, and goes through', async () => {
+    const copies = `${program} copy -q ${at}/app:1 oci-archive:- | ${program} copy -q oci-archive:- docker-archive:-:app:1`;
+    const pipe = `${copies} | ${program} copy -q docker-archive:- oci:piped-layout`;
+    const { exitCode, stdout } = await runLading([], { command: ['sh', '-c', pipe], cwd: folder });
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^sha256:\w{64}\n$/) });
+    const { stderr } = await runLading(['-v', 'copy', 'oci-archive:-', 'oci:never'], { cwd: folder, stdin: 'x' });
+    expect(stderr).toMatch(/archive on standard input cannot be used/);
+  });
+
+  test.skipIf(programMissing('script'))(
+    `no archive is written to a terminal, none read from it (needs: ${programMissing('script') ?? 'nothing more'})`,
+    async () => {
+      const atTerminal = async (args: string) => {
+        const command = `LADING_CONFIG=/dev/null ${program} ${rootOf('node').join(' ')} ${args}`;
+        const { exitCode, stdout } = await runLading([], { command: ['script', '-qec', command, '/dev/null'] });
+        return { exitCode, stdout };
+      };
+      const refused = { exitCode: 2, stdout: expect.stringContaining('an archive is not for the terminal') };
+      expect(await atTerminal(`copy ${at}/app:1 oci-archive:-`)).toMatchObject(refused);
+      expect(await atTerminal(`copy ${at}/app:1 docker-archive:/dev/stdout`)).toMatchObject(refused);
+      expect(await atTerminal(`save ${at}/app:1`)).toMatchObject(refused);
+      expect(await atTerminal(`save -o /dev/stdout ${at}/app:1`)).toMatchObject(refused);
+      const other = { exitCode: 1, stdout: expect.stringContaining('cannot write /dev/tty: it is a terminal') };
+      expect(await atTerminal(`save -o /dev/tty ${at}/app:1`)).toMatchObject(other);
+      const typed = { exitCode: 2, stdout: expect.stringContaining('an archive cannot come from the terminal') };
+      expect(await atTerminal(`copy oci-archive:- oci:${folder}/typed`)).toMatchObject(typed);
+    },
+  );
 
   test('a pipe from node to node keeps names and digests', async () => {
     const [from, to] = ['node', 'piped'].map((node) => `--root "${path.join(folder, node)}"`);
