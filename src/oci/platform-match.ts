@@ -24,25 +24,25 @@ export function matchPlatform(host: Platform, candidate: Platform, mode: Platfor
 }
 
 /**
- * Indexes of the entries that `host` can use, best first. Attestations and entries that are no manifest are left out;
+ * The entries that `host` can use, best first. Attestations and entries that are no manifest are left out;
  * entries without a platform come last, and whoever takes one must read its config to decide.
  * @see registry.md 7.3
  */
-export function selectPlatform(
+export function selectPlatform<T extends PlatformEntry>(
   host: Platform,
-  entries: readonly PlatformEntry[],
+  entries: readonly T[],
   mode: PlatformMode = 'compatible',
-): number[] {
+): T[] {
   const normalizedHost = normalizePlatform(host);
-  const usable: { index: number; rank: number; features: number }[] = [];
-  for (const [index, entry] of entries.entries()) {
+  const usable: { entry: T; rank: number; features: number }[] = [];
+  for (const entry of entries) {
     if (!isImage(entry)) continue;
     const candidate = entry.platform && normalizePlatform(entry.platform);
     const rank = candidate ? preference(normalizedHost, candidate, mode) : Number.POSITIVE_INFINITY;
-    if (rank !== undefined) usable.push({ index, rank, features: candidate?.['os.features']?.length ?? 0 });
+    if (rank !== undefined) usable.push({ entry, rank, features: candidate?.['os.features']?.length ?? 0 });
   }
   usable.sort((a, b) => (a.rank === b.rank ? b.features - a.features : a.rank - b.rank));
-  return usable.map(({ index }) => index);
+  return usable.map(({ entry }) => entry);
 }
 
 /** The platforms that an index has something for, in its order: attestations run nowhere. */

@@ -74,8 +74,7 @@ class PlatformChoice {
     for (const available of availablePlatforms(document.manifests)) this.seen.add(available);
     const path = [...indexes, descriptor];
     let artifact: ChosenManifest | undefined;
-    for (const index of selectPlatform(this.#platform, document.manifests)) {
-      const entry = document.manifests[index]!;
+    for (const entry of selectPlatform(this.#platform, document.manifests)) {
       if (path.some(({ digest }) => digest === entry.digest)) continue;
       const chosen = await this.from(entry, path);
       if (!chosen) continue;

@@ -125,8 +125,7 @@ class ImageCopy {
     refuseDepth(depth);
     for (const available of availablePlatforms(index.manifests)) this.#platforms.add(available);
     let artifact: CopiedDocument | undefined;
-    for (const position of selectPlatform(platform, index.manifests)) {
-      const listed = index.manifests[position]!;
+    for (const listed of selectPlatform(platform, index.manifests)) {
       const entry = await this.#read(listed);
       const { document } = entry;
       if (document.kind === 'index') {

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { startRegistry } from '../../src/distribution/index.ts';
@@ -10,8 +11,12 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 import { newClient, pushImage, referenceAt, testImage } from './fixtures.ts';
 
 /** The examples of docs/registry.md, run as they are printed there, against a registry at another port. */
-const text = readFileSync(new URL('../../docs/registry.md', import.meta.url), 'utf8');
-const examples = [...text.matchAll(/^```[jt]s\n(.*?)^```$/gms)].map(([, code]) => code!);
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const examplesOf = (file: string) => {
+  const text = readFileSync(path.join(project, file), 'utf8');
+  return [...text.matchAll(/^```[jt]s\n(.*?)^```$/gms)].map(([, code]) => code!);
+};
+const examples = examplesOf('docs/registry.md');
 const image = testImage();
 const user = 'alice:$2b$10$OW2ugDvNypFiilxq2dl1I.wMN9qHKndDg/RvooSymmzJOKP1I3Ciu\n';
 
@@ -49,4 +54,24 @@ test('the examples of docs/registry.md run, and do what they are for', async () 
   expect(outputOf('remember the milk')).toMatch(/^sha256:\w{64} \[ '1' \] \[\]$/m);
   expect(await readdir(path.join(folder, 'copied', 'blobs', 'sha256'))).toHaveLength(3);
   expect(outputOf('checkCredential')).toMatch(/^GET 127\.0\.0\.1:\d+ \/v2\/ 200 .*\nfalse$/m);
+});
+
+test('they have the types of a strict program, as that of the README does', async () => {
+  const folder = await temporaryFolder();
+  for (const [index, code] of [...examples, ...examplesOf('README.md')].entries()) {
+    await writeFile(path.join(folder, `example-${index}.mts`), code);
+  }
+  const inProject = (name: string) => path.join(project, name);
+  const settings = {
+    extends: inProject('tsconfig.json'),
+    compilerOptions: {
+      paths: { 'lading/*': [inProject('src/*/index.ts')] },
+      typeRoots: [inProject('node_modules/@types')],
+    },
+    include: ['*.mts', inProject('src/**/*.d.ts')],
+  };
+  await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify(settings));
+  const compiler = inProject('node_modules/typescript/bin/tsc');
+  const compiled = await promisify(execFile)(process.execPath, [compiler], { cwd: folder }).catch((error) => error);
+  expect(compiled.stdout).toBe('');
 });

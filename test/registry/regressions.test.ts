@@ -142,14 +142,15 @@ test('8: an attestation is not chosen, though it comes first', () => {
   const mediaType = mediaTypes.ociManifest;
   const annotations = { 'vnd.docker.reference.type': 'attestation-manifest' };
   const unknown = { os: 'unknown', architecture: 'unknown' };
+  const image = { mediaType, platform: linux };
   expect(
     selectPlatform(linux, [
       { mediaType, annotations, platform: unknown },
       { mediaType, annotations },
       { mediaType, platform: unknown },
-      { mediaType, platform: linux },
+      image,
     ]),
-  ).toEqual([3]);
+  ).toEqual([image]);
 });
 
 describe('mirrors', () => {
