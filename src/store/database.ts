@@ -200,6 +200,18 @@ export class Database {
     return statement;
   }
 
+  /**
+   * A document out of a row, as it was written.
+   * @throws LadingError `ERR_LADING_STORE_DAMAGED`
+   */
+  document<T>(json: string): T {
+    try {
+      return JSON.parse(json) as T;
+    } catch (error) {
+      throw damaged(this.#path, 'a document in it is no JSON', error);
+    }
+  }
+
   #guarded<T>(work: () => T): T {
     return guarded(this.#path, 'use', work);
   }
@@ -245,12 +257,14 @@ function guarded<T>(path: string, verb: string, work: () => T): T {
         },
       );
     }
-    if (result === 11 || result === 26) {
-      throw new LadingError('ERR_LADING_STORE_DAMAGED', `${path} is damaged: ${errorMessage(error)}`, {
-        cause: error,
-        hint: 'Move lading.db, lading.db-wal and lading.db-shm away: blobs and layers are kept and used again by the next pull.',
-      });
-    }
+    if (result === 11 || result === 26) throw damaged(path, errorMessage(error), error);
     throw error;
   }
+}
+
+function damaged(path: string, problem: string, cause: unknown): LadingError {
+  return new LadingError('ERR_LADING_STORE_DAMAGED', `${path} is damaged: ${problem}`, {
+    cause,
+    hint: 'Move lading.db, lading.db-wal and lading.db-shm away: blobs and layers are kept and used again by the next pull.',
+  });
 }

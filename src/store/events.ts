@@ -81,7 +81,7 @@ export class Events {
   /** In the order in which they happened last. @param afterId only what has happened since then */
   list({ afterId = 0 }: { afterId?: number } = {}): StoredEvent[] {
     const sql = 'SELECT * FROM events WHERE id > ? AND last_ms >= ? ORDER BY id';
-    return this.#database.all<Row>(sql, afterId, this.#now() - keptMs).map(eventOf);
+    return this.#database.all<Row>(sql, afterId, this.#now() - keptMs).map((row) => this.#eventOf(row));
   }
 
   #replace(sameAs: string, similarTo: string, event: NodeEvent, now: number): boolean {
@@ -106,8 +106,8 @@ export class Events {
     const sql = 'SELECT count(*) AS count FROM events WHERE similar_to = ? AND last_ms > ?';
     return this.#database.get<{ count: number }>(sql, similarTo, now - similarWithinMs)!.count;
   }
-}
 
-function eventOf({ id, event, count, first_ms, last_ms }: Row): StoredEvent {
-  return { id, ...(JSON.parse(event) as NodeEvent), count, firstAtMs: first_ms, lastAtMs: last_ms };
+  #eventOf({ id, event, count, first_ms, last_ms }: Row): StoredEvent {
+    return { id, ...this.#database.document<NodeEvent>(event), count, firstAtMs: first_ms, lastAtMs: last_ms };
+  }
 }

@@ -48,12 +48,12 @@ export class Images {
 
   get(id: Digest): ImageRecord | undefined {
     const row = this.#database.get<Row>('SELECT * FROM images WHERE id = ?', id);
-    return row && recordOf(row);
+    return row && this.#recordOf(row);
   }
 
   /** Oldest first. */
   list(): ImageRecord[] {
-    return this.#database.all<Row>('SELECT * FROM images ORDER BY created_ms, id').map(recordOf);
+    return this.#database.all<Row>('SELECT * FROM images ORDER BY created_ms, id').map((row) => this.#recordOf(row));
   }
 
   /** The same image again (from another manifest, say) keeps its `createdAt`. */
@@ -113,6 +113,11 @@ export class Images {
     crashPoint('image-removed');
     return isRemoved;
   }
+
+  #recordOf({ record, created_ms }: Row): ImageRecord {
+    const image = this.#database.document<Omit<ImageRecord, 'createdAt'>>(record);
+    return { ...image, createdAt: new Date(created_ms).toISOString() };
+  }
 }
 
 /** The blobs of an image. */
@@ -124,11 +129,4 @@ interface Row {
   readonly id: string;
   readonly record: string;
   readonly created_ms: number;
-}
-
-function recordOf(row: Row): ImageRecord {
-  return {
-    ...(JSON.parse(row.record) as Omit<ImageRecord, 'createdAt'>),
-    createdAt: new Date(row.created_ms).toISOString(),
-  };
 }

@@ -120,7 +120,7 @@ export class Leases {
   }
 
   #isValid(row: LeaseRow): boolean {
-    if (!isAlive(JSON.parse(row.owner) as ProcessIdentity)) return false;
+    if (!isAlive(this.#database.document<ProcessIdentity>(row.owner))) return false;
     if (row.expires_after_ms === null) return true;
     // The wall clock may jump back; the owner lives, so both times are of this boot and the larger age is the true one.
     const ageMs = Math.max(this.#now() - row.created_ms, uptimeMs() - row.created_uptime_ms);

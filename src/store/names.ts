@@ -61,12 +61,14 @@ export class Names {
 
   get(name: string): NameRecord | undefined {
     const row = this.#current(name);
-    return row && recordOf(row);
+    return row && this.#recordOf(row);
   }
 
   /** In order of the names, bytewise. */
   list(): NameRecord[] {
-    return this.#database.all<Row>('SELECT * FROM names WHERE until_ms IS NULL ORDER BY name').map(recordOf);
+    return this.#database
+      .all<Row>('SELECT * FROM names WHERE until_ms IS NULL ORDER BY name')
+      .map((row) => this.#recordOf(row));
   }
 
   /** Meanings of the name, newest first; empty if it never was on this node. */
@@ -126,16 +128,16 @@ export class Names {
     const sql = 'UPDATE names SET until_ms = ? WHERE name = ? AND until_ms IS NULL';
     return this.#database.run(sql, now, name).changes > 0;
   }
-}
 
-function recordOf(row: Row): NameRecord {
-  return {
-    name: row.name,
-    target: JSON.parse(row.target) as Descriptor,
-    imageId: row.image_id as Digest,
-    firstSeen: iso(row.first_ms),
-    lastSeen: iso(row.last_ms),
-  };
+  #recordOf(row: Row): NameRecord {
+    return {
+      name: row.name,
+      target: this.#database.document<Descriptor>(row.target),
+      imageId: row.image_id as Digest,
+      firstSeen: iso(row.first_ms),
+      lastSeen: iso(row.last_ms),
+    };
+  }
 }
 
 function meaningOf(row: Row): NameMeaning {

@@ -40,7 +40,7 @@ export class OverlayMemory {
     const { database } = this.#store;
     const prober = JSON.stringify(thisProber());
     const remembered = database.setting('overlay');
-    const [by, support] = remembered ? (JSON.parse(remembered) as [string, OverlaySupport]) : [];
+    const [by, support] = remembered ? database.document<[string, OverlaySupport]>(remembered) : [];
     if (support && by === prober && !this.#given) return support;
     if (this.#store.readOnly) return support ?? { mode: 'copy', reason: 'the store is open for reading only' };
     const probed = this.#given ?? (await this.#probe());

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { LadingError } from '../lib/errors.ts';
 import { type EntryRecord, type EntryType, entryColumns } from '../lib/layer-facts.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { hostError } from './errors.ts';
@@ -83,24 +84,45 @@ export class LayerRecord {
   }
 }
 
-/** What is on disk of a layer, by path. */
+/**
+ * What is on disk of a layer, by path.
+ * @throws LadingError `ERR_LADING_LAYER_DAMAGED`
+ */
 export function readLayerRecord(path: string): Map<string, EntryRecord> {
   const records = new Map<string, EntryRecord>();
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
+  for (const [index, line] of readFileSync(path, 'utf8').split('\n').entries()) {
     if (line === '') continue;
-    const record = parseLine(line);
+    const record = parseLine(line) ?? damaged(path, index + 1);
     if (isThere(record)) records.set(record.path, record);
     else records.delete(record.path);
   }
   return records;
 }
 
+function damaged(path: string, line: number): never {
+  throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the record of its entries is damaged: line ${line} of ${path}`, {
+    hint: 'Run `lading check --repair`, which unpacks what is damaged again.',
+    data: { path, line },
+  });
+}
+
 /** A path that is gone has nothing but itself. */
 type RecordLine = EntryRecord | Pick<EntryRecord, 'path'>;
 
-function parseLine(line: string): RecordLine {
-  const values = JSON.parse(line) as unknown[];
+/** Undefined for what no `LayerRecord` writes. */
+function parseLine(line: string): RecordLine | undefined {
+  const values = arrayOf(line);
+  if (typeof values[0] !== 'string' || ![1, entryColumns.length].includes(values.length)) return undefined;
   return Object.fromEntries(values.map((value, index) => [entryColumns[index]!, value])) as unknown as RecordLine;
+}
+
+function arrayOf(line: string): unknown[] {
+  try {
+    const value: unknown = JSON.parse(line);
+    return Array.isArray(value) ? value : [];
+  } catch {
+    return [];
+  }
 }
 
 function isThere(line: RecordLine): line is EntryRecord {

@@ -57,6 +57,22 @@ describe('opening', () => {
     await expect(openStore(root)).rejects.toMatchObject({ code: 'ERR_LADING_STORE_DAMAGED' });
   });
 
+  test('a record in it that was cut is named as damaged', async () => {
+    const store = await testStore();
+    const { id } = await putImage(store, 'a');
+    const databaseFile = path.join(store.root, 'lading.db');
+    const other = new DatabaseSync(databaseFile);
+    other.exec('UPDATE images SET record = substr(record, 1, 50)');
+    other.close();
+    expect(() => store.images.get(id)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_LADING_STORE_DAMAGED',
+        message: `${databaseFile} is damaged: a document in it is no JSON`,
+        hint: expect.stringContaining('Move lading.db'),
+      }),
+    );
+  });
+
   test.skipIf(process.getuid?.() !== 0)('on a read-only file system shows what is stored (needs root)', async () => {
     const source = await testStore();
     const image = await putImage(source, 'a');

@@ -116,4 +116,16 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
       expect.stringMatching(/^d\/f: content [0-9a-f]{8}, want [0-9a-f]{8}$/),
     ]);
   });
+
+  test.each(['["d/f","fi', 'null', '["d/f","file"]', '{"path":"d/f"}'])(
+    'a record with a line %s is named',
+    async (line) => {
+      writeFileSync(layer.entriesFile, `["d"]\n${line}`);
+      await expect(findings()).rejects.toMatchObject({
+        code: 'ERR_LADING_LAYER_DAMAGED',
+        message: `the record of its entries is damaged: line 2 of ${layer.entriesFile}`,
+        hint: expect.stringContaining('lading check --repair'),
+      });
+    },
+  );
 });
