@@ -1,4 +1,13 @@
-import { type Descriptor, type Digest, Digester, digestOf, mediaTypes, parseImageConfig } from '../oci/index.ts';
+import { errorMessage, LadingError } from '../lib/errors.ts';
+import {
+  type Descriptor,
+  type Digest,
+  Digester,
+  digestOf,
+  type ImageConfig,
+  mediaTypes,
+  parseImageConfig,
+} from '../oci/index.ts';
 import type { JsonValue } from '../oci/json-document.ts';
 import { type ImageCollection, type ListedImage, nameOf } from './collection.ts';
 import { type Compression, compressionOf } from './decompressed.ts';
@@ -48,7 +57,7 @@ async function sourceOf(files: Files, entry: JsonValue, archived: ArchivedLayers
   if (configSize === undefined) throw incomplete(place, `configuration ${configName}`);
   if (configSize > maxConfigBytes) throw invalid(place, `${configName} is larger than ${maxConfigBytes} bytes`);
   const configBytes = await collect(files.read(configName));
-  const { diffIds } = parseImageConfig(configBytes).rootfs;
+  const { diffIds } = configIn(place, configName, configBytes).rootfs;
   const layerNames = entry.member('Layers').list((layer) => layer.text());
   if (layerNames.length !== diffIds.length) {
     throw invalid(place, `it lists ${layerNames.length} layers for ${diffIds.length} of the configuration`);
@@ -71,6 +80,17 @@ async function sourceOf(files: Files, entry: JsonValue, archived: ArchivedLayers
     manifest: async () => manifest,
     blob: ({ digest }, { start = 0 }) => files.read(contents.get(digest)!, { start }),
   };
+}
+
+function configIn(place: string, name: string, bytes: Uint8Array): ImageConfig {
+  try {
+    return parseImageConfig(bytes);
+  } catch (error) {
+    throw new LadingError('ERR_LADING_IMAGE_CONFIG_INVALID', `${place}, ${name}: ${errorMessage(error)}`, {
+      cause: error,
+      hint: 'The archive is damaged, or was written by a broken tool: write it again.',
+    });
+  }
 }
 
 /** The layers of an archive, each looked at once, however many images have it. */

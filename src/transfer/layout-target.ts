@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
+import { parseJsonDocument } from '../oci/json-document.ts';
 import { BlobStore } from '../store/blob-store.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
@@ -119,14 +120,19 @@ function replaces(own: LayoutEntry, entry: LayoutEntry): boolean {
   return label === undefined ? other === undefined && entry.digest === own.digest : other === label;
 }
 
-async function readIndex(file: string): Promise<{ manifests: LayoutEntry[] }> {
+async function readIndex(file: string): Promise<{ manifests: readonly LayoutEntry[] }> {
   const empty = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] };
-  try {
-    return { ...empty, ...(JSON.parse(await readFile(file, 'utf8')) as { manifests: LayoutEntry[] }) };
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return empty;
-    throw invalid(file, 'it is not JSON', error);
-  }
+  const bytes = await readFile(file).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!bytes) return empty;
+  const index = parseJsonDocument(bytes, (problem) => {
+    throw invalid(file, problem);
+  });
+  const members = index.map(({ value }) => value);
+  const manifests = index.member('manifests').list((entry) => entry.map(({ value }) => value));
+  return { ...empty, ...members, manifests: manifests as unknown as readonly LayoutEntry[] };
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {

@@ -155,6 +155,19 @@ describe('nothing is kept of an archive', () => {
     }
   });
 
+  test('of docker save with a configuration that is cut short', async () => {
+    const list = JSON.stringify([{ Config: 'config.json', RepoTags: ['app:1'], Layers: [] }]);
+    const file = await writeArchive(await temporaryFolder(), [
+      { name: 'config.json', data: '{"rootfs":{"diff_' },
+      { name: 'manifest.json', data: list },
+    ]);
+    await expect(openArchive({ from: file, spoolFolder: '/nonexistent' })).rejects.toMatchObject({
+      code: 'ERR_LADING_IMAGE_CONFIG_INVALID',
+      message: expect.stringContaining(`archive ${file}, config.json: the image config cannot be used: it is not JSON`),
+      hint: expect.stringContaining('write it again'),
+    });
+  });
+
   test('that is no archive', async () => {
     const file = path.join(await temporaryFolder(), 'image.tar');
     await writeFile(file, noise(5000, 3));

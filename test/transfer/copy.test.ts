@@ -124,6 +124,30 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     ]);
   });
 
+  test.each(['{"manifests":[', 'null', '[]', '{"manifests":{}}', '{"manifests":[null]}'])(
+    'a layout whose index is %s is refused and stays',
+    async (text) => {
+      await copy(`${at}/app:amd`, `oci:${folder}:a`);
+      const file = `${folder}/index.json`;
+      await writeFile(file, text);
+      await expect(copy(`${at}/app:arm`, `oci:${folder}:b`)).rejects.toMatchObject({
+        code: 'ERR_LADING_ARCHIVE_INVALID',
+        message: expect.stringContaining(`${file} cannot be used: `),
+      });
+      expect(await readFile(file, 'utf8')).toBe(text);
+    },
+  );
+
+  test('a layout whose index has null for its empty list, as Go writes it, takes an image', async () => {
+    await copy(`${at}/app:amd`, `oci:${folder}:a`);
+    await writeFile(`${folder}/index.json`, '{"schemaVersion":2,"manifests":null,"annotations":{"a":"b"}}');
+    await copy(`${at}/app:arm`, `oci:${folder}:b`);
+    expect(JSON.parse(await readFile(`${folder}/index.json`, 'utf8'))).toMatchObject({
+      manifests: [{ digest: arm.manifest.digest }],
+      annotations: { a: 'b' },
+    });
+  });
+
   test('copies to one layout at the same time keep each other', async () => {
     await Promise.all(['a', 'b', 'c', 'd'].map((label) => copy(`${at}/app:amd`, `oci:${folder}:${label}`)));
     const { manifests } = JSON.parse(await readFile(`${folder}/index.json`, 'utf8'));

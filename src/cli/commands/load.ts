@@ -112,12 +112,14 @@ async function namedImages(archive: ImageCollection): Promise<readonly ListedIma
   const { images, place } = archive;
   const { LadingError } = await import('../../lib/errors.ts');
   if (images.length > 0 && images.every(({ names }) => names.length > 0)) return images;
+  if (images.length === 0) {
+    throw new LadingError('ERR_LADING_ARCHIVE_IMAGE_UNKNOWN', `${place} holds no image`, {
+      hint: 'Write it again, with an image.',
+    });
+  }
   const labels = images.flatMap(({ labels: own, names }) => (names.length > 0 ? [] : own));
-  const what =
-    images.length === 0
-      ? 'holds no image'
-      : `holds an image without a name${labels.length > 0 ? ` (${labels.join(', ')})` : ''}`;
-  throw new LadingError('ERR_LADING_ARCHIVE_NO_NAME', `${place} ${what}`, {
+  const which = labels.length > 0 ? ` (${labels.join(', ')})` : '';
+  throw new LadingError('ERR_LADING_ARCHIVE_NO_NAME', `${place} holds an image without a name${which}`, {
     hint: 'Give it one: lading load --name IMAGE.',
   });
 }

@@ -267,6 +267,9 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     await fails(2, 'ERR_LADING_LOCATION_INVALID', 'copy', 'oci:', 'x');
     await fails(1, 'ERR_LADING_IMAGE_UNKNOWN', 'save', 'nobody');
     await fails(1, 'ERR_LADING_ARCHIVE_INVALID', 'load');
+    execFileSync('sh', ['-c', 'echo "[]" > manifest.json && tar cf empty.tar manifest.json'], { cwd: folder });
+    const empty = await fails(1, 'ERR_LADING_ARCHIVE_IMAGE_UNKNOWN', 'load', '-i', path.join(folder, 'empty.tar'));
+    expect(empty.stderr).toMatch(/empty.tar holds no image\n/);
     const { architecture } = hostPlatform();
     const elsewhere = `linux/${architecture === 'amd64' ? 'arm64' : 'amd64'}`;
     const both = await runLading(['copy', '--all', '--platform', elsewhere, `${at}/app:1`, `oci:${folder}/x`]);
