@@ -1,9 +1,10 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { closeSync, fsync, mkdirSync, openSync, statfsSync, statSync } from 'node:fs';
+import { closeSync, fsync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { freeSpace } from '../lib/free-space.ts';
 
 /** fsync(2), on another thread: it may take long. */
 export const syncDescriptor = promisify(fsync);
@@ -114,18 +115,4 @@ const roomToOpen = { bytes: 64 * 1024, inodes: 2 };
 export function isFull(folder: string): boolean {
   const { bytes = Number.POSITIVE_INFINITY, inodes = Number.POSITIVE_INFINITY } = freeSpace(folder);
   return bytes < roomToOpen.bytes || inodes < roomToOpen.inodes;
-}
-
-function freeSpace(path: string): { text: string; bytes?: number; inodes?: number } {
-  for (let folder = path; ; folder = dirname(folder)) {
-    try {
-      const { bavail, bsize, files, ffree } = statfsSync(folder);
-      const bytes = bavail * bsize;
-      // File systems that make inodes as they need them (btrfs) report none at all.
-      if (files === 0) return { text: `, ${bytes} bytes are free`, bytes };
-      return { text: `, ${bytes} bytes and ${ffree} inodes are free`, bytes, inodes: ffree };
-    } catch {
-      if (folder === dirname(folder)) return { text: '' };
-    }
-  }
 }

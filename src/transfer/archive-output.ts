@@ -6,6 +6,7 @@ import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { tarEnd, tarHeader, tarPadding } from '../lib/tar-writer.ts';
+import { diskError } from '../store/disk.ts';
 
 /** Where an archive is written to. */
 export interface ArchiveOutput {
@@ -82,10 +83,14 @@ class FileOutput implements ArchiveOutput {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let written = 0; written < bytes.byteLength; ) {
-      const { bytesWritten } = await this.#file.write(bytes, written, bytes.byteLength - written, this.#size);
-      written += bytesWritten;
-      this.#size += bytesWritten;
+    try {
+      for (let written = 0; written < bytes.byteLength; ) {
+        const { bytesWritten } = await this.#file.write(bytes, written, bytes.byteLength - written, this.#size);
+        written += bytesWritten;
+        this.#size += bytesWritten;
+      }
+    } catch (error) {
+      throw this.#named(error);
     }
   }
 
@@ -95,7 +100,9 @@ class FileOutput implements ArchiveOutput {
   }
 
   async commit(): Promise<void> {
-    await this.#file.sync();
+    await this.#file.sync().catch((error: unknown) => {
+      throw this.#named(error);
+    });
     crashPoint('archive-written');
     await rename(this.#unfinished, this.#path);
   }
@@ -103,6 +110,10 @@ class FileOutput implements ArchiveOutput {
   async close(): Promise<void> {
     await this.#file.close();
     await rm(this.#unfinished, { force: true });
+  }
+
+  #named(error: unknown): unknown {
+    return diskError(error, `write ${this.#path}`, dirname(this.#path));
   }
 }
 

@@ -1,9 +1,10 @@
 import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
 import { parseJsonDocument } from '../oci/json-document.ts';
 import { BlobStore } from '../store/blob-store.ts';
+import { diskError } from '../store/disk.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
@@ -136,8 +137,13 @@ async function readIndex(file: string): Promise<{ manifests: readonly LayoutEntr
 }
 
 async function replaceFile(path: string, text: string): Promise<void> {
-  await mkdir(join(path, '..'), { recursive: true });
+  const folder = dirname(path);
   const unfinished = `${path}.${process.pid}`;
-  await writeFile(unfinished, text, { flush: true });
-  await rename(unfinished, path);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(unfinished, text, { flush: true });
+    await rename(unfinished, path);
+  } catch (error) {
+    throw diskError(error, `write ${path}`, folder);
+  }
 }

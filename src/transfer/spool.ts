@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requireSpace } from '../store/disk.ts';
+import { diskError, requireSpace } from '../store/disk.ts';
 
 const readBytes = 256 * 1024;
 /** How much is written before the free space is looked at again. */
 const checkedBytes = 64 * 1024 * 1024;
 /** What a spool leaves free: an archive that unpacks to no end must not fill the disk. */
 const reservedBytes = 128 * 1024 * 1024;
+const purpose = 'keep what an archive unpacks to';
 
 /** A file without a name: it is gone with the process, however that ends. */
 export class Spool {
@@ -36,12 +37,16 @@ export class Spool {
   async append(bytes: Uint8Array): Promise<void> {
     if (this.#size >= this.#checkAt) {
       this.#checkAt = this.#size + checkedBytes;
-      requireSpace(this.#folder, checkedBytes + reservedBytes, 'keep what an archive unpacks to');
+      requireSpace(this.#folder, checkedBytes + reservedBytes, purpose);
     }
-    for (let written = 0; written < bytes.byteLength; ) {
-      const { bytesWritten } = await this.#file.write(bytes, written, bytes.byteLength - written, this.#size);
-      written += bytesWritten;
-      this.#size += bytesWritten;
+    try {
+      for (let written = 0; written < bytes.byteLength; ) {
+        const { bytesWritten } = await this.#file.write(bytes, written, bytes.byteLength - written, this.#size);
+        written += bytesWritten;
+        this.#size += bytesWritten;
+      }
+    } catch (error) {
+      throw diskError(error, purpose, this.#folder);
     }
   }
 

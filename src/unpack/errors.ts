@@ -1,4 +1,5 @@
 import { type ErrorCode, LadingError } from '../lib/errors.ts';
+import { freeSpace } from '../lib/free-space.ts';
 
 /** What can be wrong with a layer; each has a code, `ERR_LADING_LAYER_` and the class in capitals. */
 export type LayerErrorClass =
@@ -61,6 +62,15 @@ export function hostError(name: string, cause: NodeJS.ErrnoException): LadingErr
     );
   }
   return new LadingError('ERR_LADING_UNPACK_IO', `cannot unpack ${shown}: ${cause.message}`, { cause });
+}
+
+/** Says which disk is full: where an entry is made, only its name in the layer is known. */
+export function namingDisk(error: unknown, folder: string): unknown {
+  if (!(error instanceof LadingError) || error.code !== 'ERR_LADING_DISK_FULL') return error;
+  const { cause, hint, message } = error;
+  const { text, bytes: freeBytes, inodes: freeInodes } = freeSpace(folder);
+  const data = { path: folder, freeBytes, freeInodes };
+  return new LadingError(error.code, `${message}, on the disk of ${folder}${text}`, { cause, hint, data });
 }
 
 /** The blob cannot be read from the disk. */

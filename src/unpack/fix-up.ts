@@ -6,7 +6,7 @@ import { systemError } from '../lib/libc-library.ts';
 import { listXattrs } from './attributes.ts';
 import { copyAttributes, isImageXattr } from './copy-attributes.ts';
 import { DirectoryHandles, openSteps, openTreeRoot, type TreePlace } from './directory-handles.ts';
-import { hostError } from './errors.ts';
+import { hostError, namingDisk } from './errors.ts';
 import { deepestFirst } from './layer-tree.ts';
 import { effectiveLayers, type LayerDirectory } from './stack.ts';
 
@@ -32,6 +32,8 @@ export async function buildFixUp(layers: readonly LayerDirectory[], targetDir: s
     if (wanted.size === 0) return false;
     makeDirectories(chain, wanted, targetDir);
     return true;
+  } catch (error) {
+    throw namingDisk(error, targetDir);
   } finally {
     chain.close();
   }

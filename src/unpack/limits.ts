@@ -41,6 +41,7 @@ export const maxLayers = 500;
 /** What a layer may use of the disk that it is unpacked to, measured once at its start. */
 export class LayerBudget {
   readonly #limits: UnpackLimits;
+  readonly #folder: string;
   readonly #freeBytes: number;
   readonly #freeInodes: number;
   #bytes = 0;
@@ -50,6 +51,7 @@ export class LayerBudget {
   constructor(limits: UnpackLimits, targetDir: string) {
     const { blocks, bavail, bsize, files, ffree } = statfsSync(targetDir);
     this.#limits = limits;
+    this.#folder = targetDir;
     this.#freeBytes = Math.max(0, bavail * bsize - Math.min(limits.reservedBytes, (blocks * bsize) / 50));
     // File systems that make inodes as they need them (btrfs) report none at all.
     const freeInodes = Math.max(0, ffree - Math.min(limits.reservedInodes, files / 50));
@@ -73,7 +75,7 @@ export class LayerBudget {
     if (this.#bytes > this.#freeBytes) {
       throw new LayerError(
         'too-large',
-        `the layer unpacks to more than the ${Math.floor(this.#freeBytes)} bytes that are free`,
+        `the layer unpacks to more than the ${Math.floor(this.#freeBytes)} bytes that are free on the disk of ${this.#folder}`,
         {
           hint: 'Free disk space below the store (lading gc), then pull again.',
         },
@@ -94,7 +96,7 @@ export class LayerBudget {
     if (this.#inodes > this.#freeInodes) {
       throw new LayerError(
         'too-large',
-        `the layer needs more than the ${Math.floor(this.#freeInodes)} inodes that are free`,
+        `the layer needs more than the ${Math.floor(this.#freeInodes)} inodes that are free on the disk of ${this.#folder}`,
         {
           hint: 'Free inodes below the store (lading gc), then pull again.',
         },

@@ -23,7 +23,7 @@ import { systemError } from '../lib/libc-library.ts';
 import { copyAttributes, isImageXattr, timesOf } from './copy-attributes.ts';
 import { copyContent } from './copy-content.ts';
 import { DirectoryHandles, openSteps, openTreeRoot, pathOfPlace, type TreePlace } from './directory-handles.ts';
-import { hostError } from './errors.ts';
+import { hostError, namingDisk } from './errors.ts';
 import { deepestFirst } from './layer-tree.ts';
 import { effectiveLayers, type LayerDirectory } from './stack.ts';
 
@@ -63,6 +63,8 @@ export function mergeLayers(job: MergeJob, onProgress: (bytes: number) => void):
   try {
     for (const layer of effectiveLayers(job.layers)) merger.add(layer);
     merger.finish();
+  } catch (error) {
+    throw namingDisk(error, job.targetDir);
   } finally {
     merger.close();
   }

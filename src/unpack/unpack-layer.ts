@@ -6,7 +6,7 @@ import { FileSource, type GrowingBlob, GrowingSource, PipedSource } from './byte
 import { ChunkRing } from './chunk-ring.ts';
 import { type Compression, decompress } from './decompress.ts';
 import { openTreeRoot } from './directory-handles.ts';
-import { LayerError } from './errors.ts';
+import { LayerError, namingDisk } from './errors.ts';
 import { finishLayer } from './finish-layer.ts';
 import { layerCompression } from './layer-media-types.ts';
 import { LayerRecord } from './layer-record.ts';
@@ -54,9 +54,10 @@ export async function unpackLayer(
   const limits = { ...defaultLimits, ...job.limits };
   const budget = new LayerBudget(limits, job.targetDir);
   const digester = new Digester(digestAlgorithm(job.diffId));
-  const record = new LayerRecord(job.entriesFile);
+  let record: LayerRecord | undefined;
   let applier: Applier | undefined;
   try {
+    record = new LayerRecord(job.entriesFile);
     applier = new Applier(openTreeRoot(job.targetDir), { support: job.overlay, budget, record });
     const reader = new TarReader(applier, limits);
     const take = (bytes: Buffer) => {
@@ -80,9 +81,11 @@ export async function unpackLayer(
       ...facts,
       warnings: [...mismatch, ...facts.warnings],
     };
+  } catch (error) {
+    throw namingDisk(error, job.targetDir);
   } finally {
     applier?.close();
-    record.close();
+    record?.close();
   }
 }
 

@@ -225,7 +225,7 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
       const text = manifestText(pod('web', [{ name: 'main', image: name }]));
       const { error, hint } = expectOneError(await runLading(['--root', small, 'run', '-'], { stdin: text }));
       expect(error).toMatch(
-        /\(ErrImagePull\): layer sha256:[0-9a-f]{64}: the layer unpacks to more than the [0-9]+ bytes that are free$/,
+        /\(ErrImagePull\): layer sha256:[0-9a-f]{64}: the layer unpacks to more than the [0-9]+ bytes that are free on the disk of \S+$/,
       );
       expect(hint).toMatch(/^Free disk space/);
       await expectUnchanged(small, before);

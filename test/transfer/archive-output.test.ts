@@ -5,7 +5,9 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
+import { mount, umount2, unmountFlags } from '../../src/lib/libc.ts';
 import { fileOutput } from '../../src/transfer/index.ts';
+import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 test('a file keeps its content until the new one is complete', async () => {
@@ -47,4 +49,20 @@ test('what cannot be written is named', async () => {
   const code = 'ERR_LADING_FILE_UNWRITABLE';
   await expect(fileOutput(folder)).rejects.toMatchObject({ code, message: `cannot write ${folder}: it is a folder` });
   await expect(fileOutput(path.join(folder, 'no/x'))).rejects.toMatchObject({ code });
+});
+
+test.skipIf(rootMissing ?? process.platform !== 'linux')('a disk that is full is named', async () => {
+  const disk = await temporaryFolder();
+  mount('tmpfs', disk, 'tmpfs', 0, 'size=64k');
+  onTestFinished(() => umount2(disk, unmountFlags.detach));
+  const output = await fileOutput(path.join(disk, 'x.tar'));
+  await expect(output.write(Buffer.alloc(100_000))).rejects.toMatchObject({
+    code: 'ERR_LADING_DISK_FULL',
+    message: expect.stringMatching(
+      /^cannot write \S+x.tar: no room on the disk of \S+, 0 bytes and \d+ inodes are free$/,
+    ),
+    data: { path: disk },
+  });
+  await output.close();
+  expect(await readdir(disk)).toEqual([]);
 });

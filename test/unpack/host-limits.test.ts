@@ -39,19 +39,29 @@ describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
   };
 
   test('more bytes than are free: known from the count, before the disk is full', async () => {
-    const unpacking = unpackTo(tmpfs('size=2m'), files(10, 300_000));
-    await expect(unpacking).rejects.toMatchObject({ class: 'too-large', message: expect.stringContaining('free') });
+    const disk = tmpfs('size=2m');
+    await expect(unpackTo(disk, files(10, 300_000))).rejects.toMatchObject({
+      class: 'too-large',
+      message: expect.stringContaining(`bytes that are free on the disk of ${disk}/layer`),
+    });
   });
 
   test('more inodes than are free, directories that nobody lists included', async () => {
-    const unpacking = unpackTo(tmpfs('size=20m,nr_inodes=100'), files(60, 1));
-    await expect(unpacking).rejects.toMatchObject({ class: 'too-large', message: expect.stringContaining('inodes') });
+    const disk = tmpfs('size=20m,nr_inodes=100');
+    await expect(unpackTo(disk, files(60, 1))).rejects.toMatchObject({
+      class: 'too-large',
+      message: expect.stringContaining(`inodes that are free on the disk of ${disk}/layer`),
+    });
   });
 
   test('a disk that is full earlier, since small files take whole pages', async () => {
-    const unpacking = unpackTo(tmpfs('size=1m'), files(300, 1));
-    await expect(unpacking).rejects.toMatchObject({
+    const disk = tmpfs('size=1m');
+    await expect(unpackTo(disk, files(300, 1))).rejects.toMatchObject({
       code: 'ERR_LADING_DISK_FULL',
+      message: expect.stringMatching(
+        /^no room for "d\d+\/f": ENOSPC.* on the disk of \S+, 0 bytes and \d+ inodes are free$/,
+      ),
+      data: { path: `${disk}/layer`, freeBytes: 0 },
       cause: { code: 'ENOSPC' },
       hint: expect.stringContaining('gc'),
     });
@@ -63,6 +73,11 @@ describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
     const targetDir = join(disk, 'layer');
     mkdirSync(targetDir);
     const unpacking = makeLayer(where, 'layer', files(1, 1), { targetDir, entriesFile: join(disk, 'entries') });
-    await expect(unpacking).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL', cause: { code: 'ENOSPC' } });
+    await expect(unpacking).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+      message: expect.stringContaining(`on the disk of ${targetDir}, `),
+      cause: { code: 'ENOSPC' },
+      data: { freeInodes: 0 },
+    });
   });
 });
