@@ -21,7 +21,7 @@ import type { OverlaySupport } from '../lib/overlay.ts';
 import { AttributeSetter, capabilityXattr, checkOwner, clampTime, clearXattrs } from './attributes.ts';
 import { DirectoryHandles, namesIn } from './directory-handles.ts';
 import { classifyName, cleanLinkTarget, maxPathBytes } from './entry-name.ts';
-import { entryError, hostError } from './errors.ts';
+import { entryError, hostError, printableNumber } from './errors.ts';
 import type { LayerRecord, RecordedAttributes } from './layer-record.ts';
 import {
   DirectoryNode,
@@ -287,7 +287,8 @@ export class Applier implements EntryHandler {
     const { deviceMajor: major, deviceMinor: minor } = entry;
     const isDevice = type !== 'fifo';
     if (isDevice && (major < 0 || major > maxMajor || minor < 0 || minor > maxMinor)) {
-      throw entryError('bad-tar', entry.name, `the device number ${major}:${minor} is out of range`);
+      const shown = `${printableNumber(major)}:${printableNumber(minor)}`;
+      throw entryError('bad-tar', entry.name, `the device number ${shown} is out of range`);
     }
     if (type === 'char' && major === 0 && minor === 0) {
       hide(parent, name);

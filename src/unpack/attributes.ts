@@ -16,7 +16,7 @@ import {
 } from '../lib/libc-at.ts';
 import { systemError } from '../lib/libc-library.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
-import { entryError, hostError, LayerError, printableName } from './errors.ts';
+import { entryError, hostError, printableName, printableNumber } from './errors.ts';
 import type { Timestamp } from './pax.ts';
 
 /**
@@ -39,7 +39,8 @@ const maxTime: Timestamp = { sec: 9_223_372_036, nsec: 854_775_807 };
 /** @throws LayerError `bad-tar` for ids that no file can have (T3) */
 export function checkOwner(entry: string, uid: number, gid: number): void {
   if (uid < 0 || uid > maxId || gid < 0 || gid > maxId) {
-    throw new LayerError('bad-tar', `entry ${printableName(entry)}: the owner ${uid}:${gid} is out of range`);
+    const owner = `${printableNumber(uid)}:${printableNumber(gid)}`;
+    throw entryError('bad-tar', entry, `the owner ${owner} is out of range`);
   }
 }
 

@@ -134,3 +134,9 @@ export function printableName(name: string): string {
   const text = Buffer.from(name, 'latin1').toString('utf8');
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }
+
+/** A number of a header for messages: beyond 2^53 it does not have the digits that the archive has. */
+export function printableNumber(value: number): string {
+  if (Number.isSafeInteger(value)) return `${value}`;
+  return value > 0 ? `more than ${Number.MAX_SAFE_INTEGER}` : `less than ${Number.MIN_SAFE_INTEGER}`;
+}

@@ -1,4 +1,4 @@
-import { LayerError, printableName } from './errors.ts';
+import { LayerError, printableName, printableNumber } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';
 import { type PaxOverrides, type PaxSparse, parsePax, type Timestamp } from './pax.ts';
 import { checkCount, checkExtents, type Extent, SparseMapReader, sparseFormat } from './sparse.ts';
@@ -128,7 +128,7 @@ export class TarReader {
     if (size > this.#limits.maxExtensionHeaderSize) {
       throw new LayerError(
         'too-large',
-        `an extension header of ${size} bytes; the limit is ${this.#limits.maxExtensionHeaderSize}`,
+        `an extension header of ${printableNumber(size)} bytes; the limit is ${this.#limits.maxExtensionHeaderSize}`,
       );
     }
     this.#padding = paddingOf(size);
@@ -176,7 +176,7 @@ export class TarReader {
     this.#sparse = sparse && this.#beginSparse(name, type, stored, sparse);
     const size = this.#sparse?.realSize ?? stored;
     if (Math.max(size, stored) > this.#limits.maxEntrySize) {
-      const found = `entry ${printableName(name)} has ${Math.max(size, stored)} bytes`;
+      const found = `entry ${printableName(name)} has ${printableNumber(Math.max(size, stored))} bytes`;
       throw new LayerError('too-large', `${found}; the limit is ${this.#limits.maxEntrySize}`);
     }
     this.#position = 0;

@@ -145,6 +145,12 @@ test('a sparse version that nobody knows is a plain file under its own name', ()
   expect(entry).toMatchObject({ name: 'own', sparse: false, content: Buffer.from('abc') });
 });
 
+test('a size beyond all files is not shown with digits that the archive does not have', () => {
+  for (const size of ['9'.repeat(26), '9223372036854775807']) {
+    expect(() => read(tar({ name: 'a', pax: { size } }))).toThrow(/^entry "a" has more than 9007199254740991 bytes; /);
+  }
+});
+
 test('times before 1970 keep their sign through the fraction', () => {
   const [entry] = read(tar({ name: 'a', pax: { mtime: '-1.25' } }));
   expect(entry!.mtime).toEqual({ sec: -2, nsec: 750_000_000 });
