@@ -3,6 +3,7 @@
  * configs, platforms. What comes out of here has been checked, so nothing behind it checks again. It never reads a
  * store or a network; the one thing it asks is which platform this machine has.
  */
+export { type ErrorCode, LadingError } from '../lib/errors.ts';
 export { chainIds } from './chain-id.ts';
 export type { Descriptor } from './descriptor.ts';
 export {

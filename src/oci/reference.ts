@@ -9,8 +9,8 @@ export interface Reference {
    */
   readonly registry: string;
   readonly repository: string;
-  readonly tag?: string;
-  readonly digest?: Digest;
+  readonly tag?: string | undefined;
+  readonly digest?: Digest | undefined;
 }
 
 /** What can be wrong with a reference. @see registry.md 1.2 */

@@ -42,7 +42,6 @@ export {
   looksAtNode,
   type PullDecision,
   type PullFacts,
-  policyReasons,
   type Reason,
   withoutCredentials,
   withoutIntent,
@@ -97,12 +96,14 @@ export {
   type PullFailure,
 } from './pull-error.ts';
 export {
+  type ContainerIdentity,
   type CrashLoopWait,
   checkCrashLoop,
   crashLoopBackOff,
   crashLoopDelays,
   crashLoopKey,
   decideRestart,
+  type PodIdentity,
   type RestartDecision,
   type RestartFacts,
   type RestartPolicy,
@@ -118,7 +119,6 @@ export {
 } from './unreachable.ts';
 export { type FieldError, validateContainerImage, validateImageVolume, validatePullPolicy } from './validation.ts';
 export {
-  allowlistPatternError,
   type VerificationPolicy,
   type VerificationPolicyName,
   verificationPolicies,

@@ -95,13 +95,13 @@ export interface CrashLoopWait {
   readonly retryAtMs: number;
 }
 
-interface PodIdentity {
+export interface PodIdentity {
   readonly name: string;
   readonly namespace: string;
   readonly uid: string;
 }
 
-interface ContainerIdentity {
+export interface ContainerIdentity {
   readonly name: string;
   readonly image: string;
   readonly resources?: unknown;

@@ -81,7 +81,7 @@ async function download(
     }
     onDownload?.(ingest.dataFile, growing);
     if (resumedAt < size) {
-      const call = { signal, watch, offset: resumedAt, ...(credentials ? { credentials } : {}) };
+      const call = { signal, watch, offset: resumedAt, credentials };
       const { offset, body, ...fetched } = await registry.fetchBlob(reference, descriptor, call);
       reject = fetched.reject;
       if (offset !== resumedAt) {

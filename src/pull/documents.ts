@@ -78,7 +78,7 @@ export class ImageDocuments {
     const maxBytes = kind === 'manifest' ? maxManifestBytes : maxConfigBytes;
     if (await this.#isStored(descriptor)) return this.#store.blobs.read(digest, { maxBytes });
     const { signal, watch, credentials } = this.#options;
-    const options = { signal, watch, ...(credentials ? { credentials } : {}) };
+    const options = { signal, watch, credentials };
     const bytes =
       kind === 'manifest'
         ? (await this.#registry.fetchManifest(this.#reference, digest, options)).bytes

@@ -4,6 +4,8 @@
  * what was interrupted goes on where it was, and that nothing is asked for that the store has. It never decides
  * whether to pull.
  */
+export { LadingError } from '../lib/errors.ts';
+export { type UnpackLimits, UnpackPool } from '../unpack/index.ts';
 export type { PullDependencies, PullOptions, PullSource } from './dependencies.ts';
 export type { ImageDocument } from './documents.ts';
 export { type ExecuteOptions, executePull, type PullResult } from './execute.ts';

@@ -86,7 +86,7 @@ export async function planPull(
   const { credentials } = options;
   const watch = new PullWatch(reference, deps.clock);
   const signal = anySignal(options.signal, watch.signal);
-  const call = { signal, watch, ...(credentials ? { credentials } : {}) };
+  const call = { signal, watch, credentials };
   const { descriptor: target, responseMs, content } = await registry.resolve(reference, call);
   options.onResolved?.(target);
   const common = { reference, name: formatReference(reference), target, responseMs };

@@ -87,7 +87,7 @@ async function fetchInto(pipe: BytePipe, { registry }: PullDependencies, fetch: 
   const { body, reject } = await registry.fetchBlob(reference, descriptor, {
     signal,
     watch,
-    ...(credentials ? { credentials } : {}),
+    credentials,
   });
   download.reject = reject;
   const either = AbortSignal.any([signal, reading]);

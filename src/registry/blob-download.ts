@@ -23,7 +23,7 @@ export interface BlobDownload {
 
 export interface DownloadOptions extends CallOptions {
   /** Bytes of the blob that are there already. Default 0. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
 }
 
 /** A connection that brought this much was a good one: the count of attempts begins anew. */

@@ -4,14 +4,14 @@ import type { CallOptions } from './requester.ts';
 /** How many blobs are received at the same time. @see registry.md 8.5 */
 export interface BlobLimits {
   /** From one host. Default 6. */
-  readonly perHost?: number;
+  readonly perHost?: number | undefined;
   /** From all hosts together. Default 16. */
-  readonly overall?: number;
+  readonly overall?: number | undefined;
   /**
    * Parts of one large blob, of 8 MiB each in memory, where its host is slow and connections are free. Default 4; 1 always
    * fetches a blob in one stream.
    */
-  readonly perBlob?: number;
+  readonly perBlob?: number | undefined;
 }
 
 /** Places for bodies of blobs; who waits for one gives way to whoever waited longer. */

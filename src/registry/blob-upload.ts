@@ -15,7 +15,7 @@ export type BlobSource = () => AsyncIterable<Uint8Array> | Uint8Array;
 
 export interface UploadOptions extends CallOptions {
   /** A repository of the same registry that has the blob: then it is linked instead of sent, where that is allowed. */
-  readonly mountFrom?: string;
+  readonly mountFrom?: string | undefined;
 }
 
 const log = debugLog('registry');

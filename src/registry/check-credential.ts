@@ -25,7 +25,7 @@ export async function checkCredential(
       accept: [200],
       repeatable: true,
     },
-    { credentials: [credential], ...(signal && { signal }) },
+    { credentials: [credential], signal },
   );
   await response.body.discard();
   return response.asked.credentials.length > 0;

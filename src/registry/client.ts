@@ -39,31 +39,31 @@ import { type RegistryWarning, Warnings } from './warnings.ts';
 
 export interface RegistryClientOptions {
   /** Default: what docker and podman have been logged in with on this machine. */
-  readonly credentials?: CredentialSource;
+  readonly credentials?: CredentialSource | undefined;
   /** Folders with `<host>/hosts.toml`; the first one that knows a registry counts. Default: those of this machine. */
-  readonly certsDirs?: readonly string[];
+  readonly certsDirs?: readonly string[] | undefined;
   /** Mirrors of registries that have no folder there, in short. A folder `_default` counts after a registry's own mirrors. */
-  readonly mirrors?: MirrorTable;
+  readonly mirrors?: MirrorTable | undefined;
   /** Called for every HTTP exchange when it has ended, token requests and redirects included. */
-  readonly onRequest?: (record: RequestRecord) => void;
+  readonly onRequest?: ((record: RequestRecord) => void) | undefined;
   /** Called for what a user should know although all goes well; process warnings by default. */
-  readonly onWarning?: (warning: RegistryWarning) => void;
+  readonly onWarning?: ((warning: RegistryWarning) => void) | undefined;
   /** Default `lading/VERSION`. */
-  readonly userAgent?: string;
-  readonly tls?: TlsOptions;
-  readonly retry?: RetryOptions;
-  readonly timeouts?: Partial<Timeouts>;
+  readonly userAgent?: string | undefined;
+  readonly tls?: TlsOptions | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly timeouts?: Partial<Timeouts> | undefined;
   /** How many blobs are received at the same time; others wait. A body that is not read keeps its place. */
-  readonly limits?: BlobLimits;
+  readonly limits?: BlobLimits | undefined;
   /** Whether foreign layers may be taken from URLs with addresses of internal networks. Default `refused`. */
-  readonly internalUrls?: 'refused' | 'allowed';
+  readonly internalUrls?: 'refused' | 'allowed' | undefined;
   /** With `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. Default `process.env`. */
-  readonly environment?: NodeJS.ProcessEnv;
+  readonly environment?: NodeJS.ProcessEnv | undefined;
   /** Name resolution of registries, token servers and storage hosts; that of Node.js by default. */
-  readonly lookup?: LookupFunction;
-  readonly clock?: Clock;
+  readonly lookup?: LookupFunction | undefined;
+  readonly clock?: Clock | undefined;
   /** From 0 up to 1, for the jitter of delays. Default `Math.random`. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /**

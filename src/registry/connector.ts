@@ -5,7 +5,7 @@ import { buildConnector } from './undici.ts';
 
 export interface TlsOptions {
   /** Certificates in PEM to trust beside those of Node.js and of the system. */
-  readonly ca?: string | Buffer | readonly (string | Buffer)[];
+  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
 }
 
 /** Certificate and key in PEM that show who we are. */

@@ -5,6 +5,7 @@
  * disk, never decides whether to pull, and never speaks plain http to another machine's registry.
  */
 export type { Clock } from '../lib/clock.ts';
+export { LadingError } from '../lib/errors.ts';
 export type { BlobDownload, DownloadOptions } from './blob-download.ts';
 export type { ReadBlobOptions } from './blob-fetcher.ts';
 export type { BlobLimits } from './blob-slots.ts';
@@ -21,7 +22,7 @@ export {
 } from './docker-login.ts';
 export type { Capability } from './endpoint.ts';
 export { isForeignLayer } from './foreign-layer.ts';
-export { certsDirsVariable, defaultCertsDirs } from './hosts/directory.ts';
+export { defaultCertsDirs } from './hosts/directory.ts';
 export { type Mirror, type MirrorTable, parseMirrors } from './hosts/mirrors.ts';
 export { machineCredentials } from './machine-credentials.ts';
 export { type FetchedManifest, maxManifestBytes, type ResolvedManifest } from './manifests.ts';
@@ -31,5 +32,5 @@ export { isUnreachable, RegistryError, type RegistryErrorData, type RegistryErro
 export { type PlannedEndpoint, planRequests, type RequestPlan } from './request-plan.ts';
 export type { CallOptions, RequestWatch } from './requester.ts';
 export type { RetryOptions } from './retry.ts';
-export type { RequestHeaders, RequestKind, RequestRecord, Timeouts } from './transport.ts';
+export type { RequestKind, RequestRecord, Timeouts } from './transport.ts';
 export type { RegistryWarning } from './warnings.ts';

@@ -11,7 +11,7 @@ import { headerOf } from './transport.ts';
 
 export interface ReferrersOptions extends CallOptions {
   /** Only those of this type: signatures, SBOMs, … */
-  readonly artifactType?: string;
+  readonly artifactType?: string | undefined;
 }
 
 const maxPageBytes = 4 * 1024 * 1024;

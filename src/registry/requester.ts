@@ -40,10 +40,10 @@ export interface RequestWatch {
 }
 
 export interface CallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   readonly watch?: RequestWatch | undefined;
   /** For this call, tried in order, instead of what the client's source knows; an empty list means anonymous. */
-  readonly credentials?: readonly Credential[];
+  readonly credentials?: readonly Credential[] | undefined;
 }
 
 /** What the endpoints around a request add to what its caller wants. */

@@ -28,15 +28,15 @@ import { Trash } from './trash.ts';
 
 export interface StoreOptions {
   /** Creates and changes nothing; a root that does not exist is an empty store. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /** Whether images of this node are unpacked; by default where Linux is. Elsewhere nothing can run and blobs are all. */
-  readonly unpacks?: boolean;
+  readonly unpacks?: boolean | undefined;
   /** Default `always`. */
   readonly keepCompressedLayers?: KeepCompressedLayers | undefined;
   /** How layers are stacked, if it is not to be found out by trying. */
   readonly overlay?: OverlaySupport | undefined;
   /** Milliseconds since 1970. */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
 }
 
 /** One node's disk. Open it with `openStore`. */

@@ -5,6 +5,7 @@
  * writes under a name that an archive gives. What it uses of `store` and `unpack` it imports by file: a copy would load
  * all of them otherwise, which takes longer than copying a small image.
  */
+export { LadingError } from '../lib/errors.ts';
 export { type ArchiveFormat, openArchive } from './archive.ts';
 export type { ArchiveInput } from './archive-files.ts';
 export { type ArchiveOutput, fileOutput, streamOutput } from './archive-output.ts';
@@ -14,7 +15,7 @@ export { DockerArchiveTarget } from './docker-archive-target.ts';
 export { LayoutArchiveTarget } from './layout-archive-target.ts';
 export { type LoadOptions, type LoadResult, loadImage } from './load.ts';
 export { type Location, parseLocation } from './location.ts';
-export { manifestOfName, type NodeManifest, nodeSource } from './node-source.ts';
+export { manifestOfName, type NodeManifest, type NodeSourceOptions, nodeSource } from './node-source.ts';
 export { type OpenSource, type OpenSourceOptions, type OpenTarget, openSource, openTarget } from './open-location.ts';
-export type { FileTarget, ImageSource, ImageTarget } from './places.ts';
+export type { FileTarget, ImageSource, ImageTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
 export { registrySource, registryTarget } from './registry-place.ts';

@@ -1,9 +1,10 @@
 /** The package as npm makes it: installed into an empty folder, its command and its modules work. */
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxMissing } from '../support/busybox.ts';
 import { pushBusyboxImage } from '../support/busybox-image.ts';
@@ -155,6 +156,26 @@ describe.skipIf(missing)(`the package${missing ? ` (skipped: ${missing})` : ''}`
     const command = [process.execPath, '--input-type=module', '--eval', script, folder];
     const { exitCode, stdout, stderr } = await run(installed(skip), command);
     expect([exitCode, stdout], stderr).toEqual([0, 'done\n']);
+  });
+
+  test('a strict compiler takes its types, without skipLibCheck', async ({ skip }) => {
+    const at = installed(skip);
+    const modules = Object.keys(packageJson.exports).filter((name) => !name.endsWith('.json'));
+    const program = modules.map((name, index) => `export * as m${index} from '${name.replace('.', 'lading')}';\n`);
+    await writeFile(path.join(at.folder, 'program.mts'), program.join(''));
+    const inProject = (name: string) => fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url));
+    const options = [
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2024',
+      '--noEmit',
+    ];
+    const types = ['--types', 'node', '--typeRoots', inProject('@types')];
+    const compiler = [process.execPath, inProject('typescript/bin/tsc'), ...options, ...types, 'program.mts'];
+    expect((await run(at, compiler)).stdout).toBe('');
   });
 
   test('its modules are those that it lists', async ({ skip }) => {
