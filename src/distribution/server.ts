@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import type { AccessRecord } from './access-record.ts';
 import { Authentication, type UserOptions } from './authentication.ts';
 import { blobReading } from './blobs.ts';
@@ -13,13 +14,8 @@ import { tagHandlers } from './tags.ts';
 
 const usualIdleBodyMs = 60_000;
 
-export interface ServingOptions {
-  /** Address to listen on; `127.0.0.1` unless given. */
-  readonly host?: string | undefined;
-  /** 0, the default, is any free port. */
-  readonly port?: number | undefined;
-  /** https with it, http without. */
-  readonly tls?: TlsOptions | undefined;
+/** How requests are answered. */
+export interface HandlingOptions {
   /** Who may do what; everybody everything unless given. */
   readonly users?: UserOptions | undefined;
   /** A client whose body stands still for so long is cut off; 60 s unless given. */
@@ -28,9 +24,28 @@ export interface ServingOptions {
   readonly onRequest?: ((record: AccessRecord) => void) | undefined;
 }
 
+/** Where requests come from, and how they are answered. */
+export interface ServingOptions extends HandlingOptions {
+  /** Address to listen on; `127.0.0.1` unless given. */
+  readonly host?: string | undefined;
+  /** 0, the default, is any free port. */
+  readonly port?: number | undefined;
+  /** https with it, http without. */
+  readonly tls?: TlsOptions | undefined;
+}
+
 /** How to serve, and what. */
 export type RegistryOptions = ServingOptions & AnyContent;
 
+/** A registry in somebody else's HTTP server. */
+export interface OpenRegistry {
+  /** Answers a request for `/v2/…` or `/metrics`, and any other path with 404. */
+  readonly handle: RequestListener;
+  /** Waits for the requests under way. Call when no more come in. */
+  close(): Promise<void>;
+}
+
+/** A registry that listens. */
 export interface Registry {
   /** `host:port`, as in an image reference. */
   readonly address: string;
@@ -47,12 +62,37 @@ export interface Registry {
 
 /**
  * Serves an OCI distribution registry.
- * @throws LadingError `ERR_LADING_DISTRIBUTION_LISTEN`; `…_ROOT`, `…_IN_USE`, `…_TOO_NEW` or `…_LAYOUT` for its content;
- *   `…_TLS`, `…_USERS` for these files
+ * @throws LadingError `ERR_LADING_DISTRIBUTION_LISTEN`, `…_TLS`, and as `openRegistry`
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md
  */
 export async function startRegistry(options: RegistryOptions): Promise<Registry> {
-  const { host = '127.0.0.1', port = 0, tls, users, idleBodyMs = usualIdleBodyMs, onRequest } = options;
+  const { host = '127.0.0.1', port = 0, tls } = options;
+  const registry = await openRegistry(options);
+  try {
+    const listener = await Listener.open({ host, port, tls }, registry.handle);
+    return {
+      address: listener.address,
+      url: listener.url,
+      port: listener.port,
+      reload: () => listener.reload(),
+      close: async () => {
+        await listener.close();
+        await registry.close();
+      },
+    };
+  } catch (error) {
+    await registry.close();
+    throw error;
+  }
+}
+
+/**
+ * An OCI distribution registry for an HTTP server that is there already. That server should have a `requestTimeout` of 0:
+ * a large layer over a slow line takes hours.
+ * @throws LadingError `ERR_LADING_DISTRIBUTION_ROOT`, `…_IN_USE`, `…_TOO_NEW` or `…_LAYOUT` for its content; `…_USERS`
+ */
+export async function openRegistry(options: HandlingOptions & AnyContent): Promise<OpenRegistry> {
+  const { users, idleBodyMs = usualIdleBodyMs, onRequest } = options;
   const metrics = new Metrics();
   const authentication = users && (await Authentication.open(users));
   const content = await openContent(options, (outcome) => metrics.garbage(outcome));
@@ -78,27 +118,14 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
       onRequest?.(record);
     },
   });
-  const closeContent = async () => {
-    await content.close();
-    await authentication?.close();
+  return {
+    handle: (...exchange) => handler.handle(...exchange),
+    close: async () => {
+      await Promise.all(handler.running);
+      await content.close();
+      await authentication?.close();
+    },
   };
-  try {
-    const listener = await Listener.open({ host, port, tls }, (...exchange) => handler.handle(...exchange));
-    return {
-      address: listener.address,
-      url: listener.url,
-      port: listener.port,
-      reload: () => listener.reload(),
-      close: async () => {
-        await listener.close();
-        await Promise.all(handler.running);
-        await closeContent();
-      },
-    };
-  } catch (error) {
-    await closeContent();
-    throw error;
-  }
 }
 
 function endpointsOf({ storage, writing }: Content, own: { base: Handler; metrics: Handler }): Endpoints {

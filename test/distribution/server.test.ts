@@ -1,10 +1,13 @@
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
+import { readdir } from 'node:fs/promises';
+import { Agent, createServer, type IncomingMessage, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { expect, test, vi } from 'vitest';
-import { startRegistry } from '../../src/distribution/index.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { openRegistry, startRegistry } from '../../src/distribution/index.ts';
 import { Metadata } from '../../src/distribution/metadata.ts';
 import { OwnStorage } from '../../src/distribution/own-storage.ts';
 import { UploadSessions } from '../../src/distribution/upload-sessions.ts';
@@ -64,6 +67,34 @@ test('a client that leaves in the middle of an upload is recorded with 499; what
   const bytes = Buffer.concat([Buffer.alloc(400), randomBlob()]);
   const done = await registry.send('PUT', `${location}?digest=${digestOf(bytes)}`, { body: bytes.subarray(400) });
   expect(done.status).toBe(201);
+});
+
+test('it answers in the server of another program too, and ends with the requests that it has begun', async () => {
+  const root = await temporaryFolder();
+  const open = await openRegistry({ root });
+  const server = createServer((call, response) => {
+    if (call.url?.startsWith('/v2')) open.handle(call, response);
+    else response.end('mine');
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const bytes = randomBlob();
+  const target = `/v2/app/blobs/uploads/?digest=${digestOf(bytes)}`;
+  const call = request({ port, host: '127.0.0.1', method: 'POST', path: target, headers: { 'Content-Length': 512 } });
+  const answered = once(call, 'response');
+  call.write(bytes.subarray(0, 100));
+  expect((await sendTo(port, 'GET', '/', {})).body.toString()).toBe('mine');
+  expect((await sendTo(port, 'GET', '/metrics', {})).body.toString()).toBe('mine');
+  await vi.waitUntil(async () => (await readdir(path.join(root, 'ingest')).catch(() => [])).length > 0);
+  const closed = open.close();
+  call.end(bytes.subarray(100));
+  const [{ statusCode }] = (await answered) as [IncomingMessage];
+  expect(statusCode).toBe(201);
+  await closed;
+  const again = await startRegistry({ root });
+  expect((await sendTo(again.port, 'GET', `/v2/app/blobs/${digestOf(bytes)}`, {})).body).toEqual(bytes);
+  await again.close();
 });
 
 test('a request that is refused before its body ends does not block the connection', async () => {
