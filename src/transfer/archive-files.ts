@@ -4,7 +4,7 @@ import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { defaultLimits } from '../unpack/limits.ts';
 import { typeFlags } from '../unpack/tar-header.ts';
 import { type TarEntry, TarReader } from '../unpack/tar-reader.ts';
-import { compressionOf, decompressed, isCompressionFault } from './decompressed.ts';
+import { compressionOf, decompressed, foreignCompression, isCompressionFault } from './decompressed.ts';
 import { incomplete, invalid } from './errors.ts';
 import type { Files } from './files.ts';
 import { readRange, Spool } from './spool.ts';
@@ -108,8 +108,11 @@ async function listArchive(
 ): Promise<FileList> {
   const lister = new ArchiveLister(place);
   try {
+    let isFirst = true;
     for await (const chunk of content) {
       signal?.throwIfAborted();
+      if (isFirst) refuseForeignCompression(place, chunk);
+      isFirst = false;
       lister.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
       await keep?.(chunk);
     }
@@ -121,11 +124,22 @@ async function listArchive(
   return lister.files;
 }
 
+function refuseForeignCompression(place: string, start: Uint8Array): void {
+  const program = foreignCompression(start);
+  if (program === undefined) return;
+  throw new LadingError('ERR_LADING_ARCHIVE_INVALID', `${place} cannot be used: it is compressed with ${program}`, {
+    hint: `Decompress it first, with ${program} -d: only gzip and zstd are read.`,
+  });
+}
+
 function unreadable(path: string, cause: unknown): LadingError {
   const reasons = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'permission denied' };
   const known = reasons[errorCode(cause) as keyof typeof reasons];
   return new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${path}: ${known ?? errorMessage(cause)}`, {
-    hint: 'Give the path of an archive; `oci:FOLDER` is an OCI layout that is not packed.',
+    hint:
+      errorCode(cause) === 'EISDIR'
+        ? '`oci:FOLDER` is an OCI layout that is not packed.'
+        : 'Give the path of an archive that you may read.',
     cause,
   });
 }

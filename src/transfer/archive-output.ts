@@ -34,18 +34,22 @@ export async function fileOutput(path: string): Promise<ArchiveOutput> {
     const unfinished = join(dirname(target), `.${basename(target)}.${process.pid}.unfinished`);
     return new FileOutput(await open(unfinished, 'w'), unfinished, target);
   } catch (error) {
-    const reasons = { ENOENT: 'there is no such folder', EISDIR: 'it is a folder', EACCES: 'permission denied' };
-    const known = reasons[errorCode(error) as keyof typeof reasons];
-    throw new LadingError('ERR_LADING_FILE_UNWRITABLE', `cannot write ${path}: ${known ?? errorMessage(error)}`, {
-      hint: 'Give the path of a file in a folder that you may write to.',
-      cause: error,
-    });
+    throw unwritable(path, error);
   }
+}
+
+function unwritable(path: string, cause: unknown): LadingError {
+  const reasons = { ENOENT: 'there is no such folder', EISDIR: 'it is a folder', EACCES: 'permission denied' };
+  const known = reasons[errorCode(cause) as keyof typeof reasons];
+  return new LadingError('ERR_LADING_FILE_UNWRITABLE', `cannot write ${path}: ${known ?? errorMessage(cause)}`, {
+    hint: 'Give the path of a file in a folder that you may write to.',
+    cause,
+  });
 }
 
 async function deviceOutput(path: string): Promise<ArchiveOutput> {
   const file = await open(path, 'w');
-  if (!isatty(file.fd)) return new DeviceOutput(file);
+  if (!isatty(file.fd)) return new DeviceOutput(file, path);
   await file.close();
   throw new Error('it is a terminal');
 }
@@ -53,13 +57,18 @@ async function deviceOutput(path: string): Promise<ArchiveOutput> {
 class DeviceOutput implements ArchiveOutput {
   readonly isUnbuffered = true;
   readonly #file: FileHandle;
+  readonly #path: string;
 
-  constructor(file: FileHandle) {
+  constructor(file: FileHandle, path: string) {
     this.#file = file;
+    this.#path = path;
   }
 
+  /** @throws EPIPE as it is, for a pipe that nobody reads any more */
   async write(bytes: Uint8Array): Promise<void> {
-    await this.#file.writeFile(bytes);
+    await this.#file.writeFile(bytes).catch((error: unknown) => {
+      throw errorCode(error) === 'EPIPE' ? error : unwritable(this.#path, error);
+    });
   }
 
   async commit(): Promise<void> {}

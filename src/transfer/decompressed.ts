@@ -12,6 +12,14 @@ export function compressionOf(start: Uint8Array): Compression {
   return looksLikeZstd(Buffer.from(start)) ? 'zstd' : 'none';
 }
 
+/** The program whose compression the first bytes of content have, of those that are not read. */
+export function foreignCompression(start: Uint8Array): 'xz' | 'bzip2' | 'lz4' | undefined {
+  const beginning = Buffer.from(start.subarray(0, 4)).toString('latin1');
+  if (beginning === '\xfd7zX') return 'xz';
+  if (beginning.startsWith('BZh')) return 'bzip2';
+  return beginning === '\x04"M\x18' ? 'lz4' : undefined;
+}
+
 /** Whether an error with this code is about compressed content that is damaged. */
 export function isCompressionFault(code: string): boolean {
   return /^(Z_|ZSTD_|ERR_ZSTD)/.test(code) || code === 'ERR_LADING_LAYER_BAD_COMPRESSION';

@@ -1,9 +1,11 @@
+import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { LadingError } from '../lib/errors.ts';
 import type { RegistryClient } from '../registry/index.ts';
 import { type ArchiveFormat, openArchive } from './archive.ts';
 import type { ArchiveInput } from './archive-files.ts';
 import { type ArchiveOutput, fileOutput } from './archive-output.ts';
-import { imageIn } from './collection.ts';
+import { type ImageCollection, imageIn } from './collection.ts';
 import { DockerArchiveTarget } from './docker-archive-target.ts';
 import { folderFiles } from './files.ts';
 import { LayoutArchiveTarget } from './layout-archive-target.ts';
@@ -34,7 +36,7 @@ export interface OpenSourceOptions extends TransferOptions {
 
 /**
  * The image at a location.
- * @throws LadingError `ERR_LADING_ARCHIVE_INVALID`, `ERR_LADING_ARCHIVE_UNSAFE`, `ERR_LADING_ARCHIVE_INCOMPLETE`,
+ * @throws LadingError `ERR_LADING_FILE_UNREADABLE`, `ERR_LADING_ARCHIVE_INVALID`, `ERR_LADING_ARCHIVE_UNSAFE`, `ERR_LADING_ARCHIVE_INCOMPLETE`,
  * `ERR_LADING_ARCHIVE_IMAGE_UNKNOWN`
  */
 export async function openSource(
@@ -47,7 +49,7 @@ export async function openSource(
   }
   const { kind, path, label } = location;
   const collection = await (kind === 'oci'
-    ? openLayout(folderFiles(path))
+    ? openLayoutFolder(path)
     : openArchive({ from: archiveInput(path), spoolFolder: tmpdir(), signal }, kind));
   try {
     return { source: imageIn(collection, label).source, close: () => collection.close() };
@@ -55,6 +57,15 @@ export async function openSource(
     await collection.close();
     throw error;
   }
+}
+
+async function openLayoutFolder(path: string): Promise<ImageCollection> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return openLayout(folderFiles(path));
+  const problem = found ? 'it is no folder' : 'there is no such folder';
+  throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${path}: ${problem}`, {
+    hint: '`oci:FOLDER` is an OCI layout in a folder, `oci-archive:FILE` one in a tar archive.',
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -49,6 +49,15 @@ test('what cannot be written is named', async () => {
   const code = 'ERR_LADING_FILE_UNWRITABLE';
   await expect(fileOutput(folder)).rejects.toMatchObject({ code, message: `cannot write ${folder}: it is a folder` });
   await expect(fileOutput(path.join(folder, 'no/x'))).rejects.toMatchObject({ code });
+});
+
+test.skipIf(!existsSync('/dev/full'))('a device that takes nothing is named', async () => {
+  const full = await fileOutput('/dev/full');
+  onTestFinished(() => full.close());
+  await expect(full.write(Buffer.from('x'))).rejects.toMatchObject({
+    code: 'ERR_LADING_FILE_UNWRITABLE',
+    message: expect.stringMatching(/^cannot write \/dev\/full: ENOSPC/),
+  });
 });
 
 test.skipIf(rootMissing ?? process.platform !== 'linux')('a disk that is full is named', async () => {

@@ -168,6 +168,24 @@ describe('nothing is kept of an archive', () => {
     });
   });
 
+  test.each([
+    ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]],
+    ['bzip2', [0x42, 0x5a, 0x68, 0x39]],
+    ['lz4', [4, 0x22, 0x4d, 0x18]],
+  ])('that is compressed with %s', async (program, start) => {
+    const bytes = Buffer.concat([Buffer.from(start), noise(2000, 1)]);
+    const spoolFolder = await temporaryFolder();
+    const file = path.join(spoolFolder, 'image');
+    await writeFile(file, bytes);
+    for (const from of [file, { stream: pieces(bytes), name: 'of the test' }]) {
+      await expect(openArchive({ from, spoolFolder })).rejects.toMatchObject({
+        code: 'ERR_LADING_ARCHIVE_INVALID',
+        message: expect.stringMatching(`cannot be used: it is compressed with ${program}$`),
+        hint: expect.stringContaining(`${program} -d`),
+      });
+    }
+  });
+
   test('that is no archive', async () => {
     const file = path.join(await temporaryFolder(), 'image.tar');
     await writeFile(file, noise(5000, 3));

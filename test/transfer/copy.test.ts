@@ -155,6 +155,17 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     expect(labels.sort()).toEqual(['a', 'b', 'c', 'd']);
   });
 
+  test('a layout that is no folder, or not there, is named so', async () => {
+    await writeFile(`${folder}/file.tar`, 'x');
+    for (const [name, problem] of [
+      ['file.tar', 'it is no folder'],
+      ['nothing', 'there is no such folder'],
+    ]) {
+      const message = `cannot read ${folder}/${name}: ${problem}`;
+      await expect(copy(`oci:${folder}/${name}`, `oci:${folder}/to`)).rejects.toMatchObject({ message });
+    }
+  });
+
   test('a folder with other things in it is no layout', async () => {
     await mkdir(`${folder}/home`);
     await writeFile(`${folder}/home/letter`, 'x');
