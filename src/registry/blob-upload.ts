@@ -60,7 +60,7 @@ export async function uploadBlob(
       log('upload of %s: %s', descriptor.digest, errorMessage(error));
       way = next;
       if (error instanceof RegistryError && error.data.unreachable) {
-        await retrier.sleep(error.data.retryAfterMs ?? retrier.backoffMs(attempt), options.signal);
+        await retrier.sleep(Math.max(error.data.retryAfterMs ?? 0, retrier.backoffMs(attempt)), options.signal);
       }
     }
   }

@@ -43,7 +43,7 @@ export async function follow(
 
 async function finished(response: HttpResponse, { method }: HttpRequest, home: URL): Promise<FollowedResponse> {
   const hasErrorBody = response.status >= 400 && method !== 'HEAD';
-  const errorBody = hasErrorBody ? (await response.body.read(maxErrorBodyBytes)).bytes : new Uint8Array();
+  const errorBody = hasErrorBody ? await response.body.beginning(maxErrorBodyBytes) : new Uint8Array();
   return { ...response, home, foreign: !isAtHome(response.url, home), errorBody };
 }
 

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
-import { transportFault } from './transport-fault.ts';
+import { TransportFault, transportFault } from './transport-fault.ts';
 
 export interface ResponseBodyOptions {
   readonly signal: AbortSignal | undefined;
@@ -9,7 +9,7 @@ export interface ResponseBodyOptions {
   readonly onEnd: (bytes: number) => void;
 }
 
-/** The raw bytes of an answer. Read it once, in one of the three ways; what is not read holds its connection. */
+/** The raw bytes of an answer. Read it once, in one of the four ways; what is not read holds its connection. */
 export class ResponseBody implements AsyncIterable<Uint8Array> {
   readonly #stream: Dispatcher.ResponseData['body'];
   readonly #signal: AbortSignal | undefined;
@@ -57,9 +57,25 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     return { bytes: Buffer.concat(chunks), complete: true };
   }
 
+  /** The first `maxBytes`, or as many of them as come: for what is of use even when it is cut. */
+  async beginning(maxBytes: number): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of this) {
+        chunks.push(chunk);
+        size += chunk.byteLength;
+        if (size >= maxBytes) break;
+      }
+    } catch (error) {
+      if (!(error instanceof TransportFault)) throw error;
+    }
+    return Buffer.concat(chunks).subarray(0, maxBytes);
+  }
+
   /** Reads a short rest, so that the connection can be used again. */
   async discard(): Promise<void> {
-    await this.read(maxDiscardedBytes);
+    await this.beginning(maxDiscardedBytes);
   }
 
   #end(): void {

@@ -103,13 +103,13 @@ export class Retrier {
     let resetIsFree = repeatable && this.#options.retry.attempts > 1; // a kept-alive connection may have ended just when it was used
     for (let attempt = 1; ; attempt += 1) {
       await this.#pause.wait(host, signal);
-      let askedMs: number | undefined;
+      let askedMs = 0;
       try {
         const response = await send();
         if (!isRetryableStatus(response.status)) return response;
-        askedMs = this.retryAfterMs(response);
-        if ((askedMs ?? 0) > maxRetryAfterMs) return response;
-        if (askedMs !== undefined) this.#pause.extend(host, askedMs);
+        askedMs = this.retryAfterMs(response) ?? 0;
+        if (askedMs > maxRetryAfterMs) return response;
+        this.#pause.extend(host, askedMs);
         if (attempt >= attempts) return response;
         log('%s answered %d to attempt %d of %d', host, response.status, attempt, attempts);
       } catch (error) {
@@ -122,7 +122,9 @@ export class Retrier {
         if (attempt >= attempts) throw error;
         log('%s: %s, attempt %d of %d', host, error.message, attempt, attempts);
       }
-      if (askedMs === undefined) await this.#options.clock.sleep(this.backoffMs(attempt), signal);
+      // What is asked for may be no time at all, also because its clock and ours differ.
+      const backoffMs = this.backoffMs(attempt);
+      if (askedMs < backoffMs) await this.#options.clock.sleep(backoffMs, signal);
     }
   }
 

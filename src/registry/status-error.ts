@@ -114,7 +114,7 @@ function hintForStatus(
     case 'not-found':
       return hintsForCodes[code] ?? 'Check the spelling of the repository and of the tag.';
     case 'rate-limited':
-      return retryAfterMs === undefined
+      return !retryAfterMs
         ? 'Try again later; some registries allow more to users who are logged in.'
         : `Try again in ${Math.ceil(retryAfterMs / 1000)} s; some registries allow more to users who are logged in.`;
     case 'server-error':

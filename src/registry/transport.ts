@@ -11,7 +11,7 @@ import { type ProxyChooser, proxyName } from './proxy.ts';
 import { type RateLimit, rateLimitOf } from './rate-limit.ts';
 import { redactedPath } from './redact.ts';
 import { ResponseBody } from './response-body.ts';
-import { saysNotTls, transportFault } from './transport-fault.ts';
+import { saysNotTls, TransportFault, transportFault } from './transport-fault.ts';
 
 export type RequestKind = 'ping' | 'manifest' | 'blob' | 'token' | 'upload' | 'tags' | 'other';
 
@@ -137,6 +137,7 @@ export class Transport {
     const { url, method, kind, signal } = request;
     signal?.throwIfAborted();
     const { quickAnswerMs, answerMs, idleMs } = this.#options.timeouts;
+    const headersTimeout = method === 'HEAD' || kind === 'token' ? quickAnswerMs : answerMs;
     const startedAt = performance.now();
     const finished = (status: number | undefined, bytes: number, rateLimit?: RateLimit) => {
       const durationMs = performance.now() - startedAt;
@@ -156,8 +157,9 @@ export class Transport {
         headers: this.#headers(request),
         body,
         signal,
-        headersTimeout: method === 'HEAD' || kind === 'token' ? quickAnswerMs : answerMs,
+        headersTimeout,
         bodyTimeout: idleMs,
+        onInfo: interimLimit(headersTimeout),
         reset: false, // undici closes the connection after a HEAD otherwise
       });
       response = await unlessAborted(answer, signal); // undici looks at the signal only once it is connected
@@ -239,6 +241,16 @@ async function* reportingFailure(content: AsyncIterable<Uint8Array>, onFailure: 
   } finally {
     await iterator.return?.();
   }
+}
+
+/** Interim answers (1xx) begin undici's wait anew each: a server that sends nothing else would keep a client for ever. */
+function interimLimit(timeoutMs: number): () => void {
+  let since: number | undefined;
+  return () => {
+    since ??= performance.now();
+    if (performance.now() - since < timeoutMs) return;
+    throw new TransportFault('timeout', 'it did not answer in time, only that it will', true, undefined);
+  };
 }
 
 /** Without a port in the URL, http is at another one: it may answer where nothing does for https. @see registry.md 5.4 */

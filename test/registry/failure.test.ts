@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { mediaTypes, parseReference } from '../../src/oci/index.ts';
@@ -62,6 +63,16 @@ describe('failures that pass', () => {
     expect(clock.slept).toEqual([7000]);
   });
 
+  test.each(['0', 'Wed, 31 Dec 2025 00:00:00 GMT'])(
+    'Retry-After: %s does not mean at once, again and again',
+    async (value) => {
+      const server = await newServer((_, response) => response.writeHead(503, { 'retry-after': value }).end());
+      const { client, clock } = newClient();
+      await failureOf(client.resolve(referenceAt(server)));
+      expect(clock.slept).toEqual([500, 1000, 2000, 4000]);
+    },
+  );
+
   test('a longer wait than a minute is left to the caller', async () => {
     const server = await newServer((_, response) => {
       sendJson(
@@ -120,6 +131,33 @@ describe('failures that stay', () => {
         'MANIFEST_UNKNOWN: manifest [2J unknown',
     );
     expect(error.data).toMatchObject({ kind: 'not-found', unreachable: false, registryCode: 'MANIFEST_UNKNOWN' });
+  });
+
+  test.each([
+    ['cut', (response: ServerResponse) => response.write('{"err', () => response.socket?.destroy())],
+    ['stalls', (response: ServerResponse) => response.write('{"err')],
+  ])('a refusal whose body %s is that refusal', async (_, send) => {
+    const server = await newServer((_, response) => {
+      response.writeHead(404, { 'content-type': 'application/json', 'content-length': 100 });
+      send(response);
+    });
+    const { client, clock } = newClient({ timeouts: { idleMs: 50 } });
+    const error = await failureOf(client.fetchManifest(referenceAt(server), image.descriptor.digest));
+    expect(error.data).toMatchObject({ kind: 'not-found', status: 404 });
+    expect([server.requests.length, clock.slept]).toEqual([1, []]);
+  });
+
+  test('a challenge, a redirect and a success count without the body that they announce', async () => {
+    const server = await newServer(({ path, headers }, response) => {
+      response.setHeader('content-length', 100);
+      if (headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' });
+      else if (path !== '/stored') response.writeHead(307, { location: '/stored' });
+      else response.writeHead(201);
+      response.write('some of it', () => response.socket?.destroy());
+    });
+    const { client } = newClient({ credentials: async () => [{ username: 'u', password: 'p', origin: 'a test' }] });
+    const stored = await client.pushManifest(referenceAt(server), image.manifest, mediaTypes.ociManifest);
+    expect(stored).toBe(image.descriptor.digest);
   });
 
   test('an endless error body is read to its limit, and a web page is not quoted', async () => {
@@ -184,6 +222,17 @@ describe('no registry there', () => {
 
   test('silence before the headers', async () => {
     const server = await newServer(() => {});
+    const { client } = newClient({ timeouts: { quickAnswerMs: 50 }, retry: { attempts: 2 } });
+    const error = await failureOf(client.resolve(referenceAt(server)));
+    expect(error.data).toMatchObject({ kind: 'timeout', unreachable: true });
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test('interim answers and no other', async () => {
+    const server = await newServer((_, response) => {
+      const interim = setInterval(() => response.writeEarlyHints({ link: '</a>; rel=preload' }), 10);
+      response.on('close', () => clearInterval(interim));
+    });
     const { client } = newClient({ timeouts: { quickAnswerMs: 50 }, retry: { attempts: 2 } });
     const error = await failureOf(client.resolve(referenceAt(server)));
     expect(error.data).toMatchObject({ kind: 'timeout', unreachable: true });
