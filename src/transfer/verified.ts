@@ -2,8 +2,8 @@ import { LadingError } from '../lib/errors.ts';
 import { type Descriptor, type Digest, Digester, digestAlgorithm, digestOf } from '../oci/index.ts';
 
 /**
- * Passes content on and hashes it: never more bytes than the descriptor says, and an error instead of the end if they
- * have another digest.
+ * Passes content on and hashes it: never more bytes than the descriptor says, and never the last of them if they have
+ * another digest. Whoever receives it cannot have all of it before that shows, and complain first.
  * @param where for messages, as in "archive backup.tar"
  * @throws LadingError `ERR_LADING_DIGEST_MISMATCH`, `ERR_LADING_SIZE_MISMATCH`
  */
@@ -13,14 +13,20 @@ export async function* verified(
   where: string,
 ): AsyncIterable<Uint8Array> {
   const digester = new Digester(digestAlgorithm(digest));
+  const check = () => {
+    const actual = digester.digest();
+    if (actual !== digest) throw digestMismatch(where, digest, actual);
+  };
   for await (const chunk of content) {
+    if (chunk.byteLength === 0) continue;
+    if (digester.size + chunk.byteLength > size)
+      throw sizeMismatch(where, digest, `more than the ${size} bytes that its descriptor says`);
     digester.update(chunk);
-    if (digester.size > size) throw sizeMismatch(where, digest, `more than the ${size} bytes that its descriptor says`);
+    if (digester.size === size) check();
     yield chunk;
   }
   if (digester.size < size) throw sizeMismatch(where, digest, `${digester.size} bytes, its descriptor says ${size}`);
-  const actual = digester.digest();
-  if (actual !== digest) throw digestMismatch(where, digest, actual);
+  if (size === 0) check();
 }
 
 /** @throws LadingError `ERR_LADING_DIGEST_MISMATCH` */
