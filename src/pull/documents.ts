@@ -54,6 +54,11 @@ export class ImageDocuments {
     return this.#received.get(digest);
   }
 
+  /** The same descriptor with the size that the manifest has: a registry may say another one before it is fetched. */
+  async withRealSize(descriptor: Descriptor): Promise<Descriptor> {
+    return { ...descriptor, size: (await this.#bytes(descriptor, 'manifest')).byteLength };
+  }
+
   /** @throws RegistryError; LadingError `ERR_LADING_MANIFEST_INVALID`, `ERR_LADING_MANIFEST_SCHEMA1` */
   async manifest(descriptor: Descriptor): Promise<ImageManifest | ImageIndex> {
     return parseManifest(await this.#bytes(descriptor, 'manifest'), descriptor.mediaType);

@@ -87,15 +87,16 @@ export async function planPull(
   const watch = new PullWatch(reference, deps.clock);
   const signal = anySignal(options.signal, watch.signal);
   const call = { signal, watch, credentials };
-  const { descriptor: target, responseMs, content } = await registry.resolve(reference, call);
-  options.onResolved?.(target);
-  const common = { reference, name: formatReference(reference), target, responseMs };
+  const { descriptor: said, responseMs, content } = await registry.resolve(reference, call);
+  options.onResolved?.(said);
+  const common = { reference, name: formatReference(reference), responseMs };
 
-  const known = options.platform ? undefined : await completeImage(store, common.name, target);
-  if (known) return { ...common, ...planOfKnown(known, target) };
+  const known = options.platform ? undefined : await completeImage(store, common.name, said.digest);
+  if (known) return { ...common, ...planOfKnown(known) };
 
   const documents = new ImageDocuments(deps, reference, { ...options, signal, watch });
-  if (content) documents.add(target.digest, content);
+  if (content) documents.add(said.digest, content);
+  const target = await documents.withRealSize(said);
   const platform = options.platform ?? containerPlatform();
   const chosen = await chooseManifest(documents, target, platform);
   const { manifest } = chosen;
@@ -107,6 +108,7 @@ export async function planPull(
   const image = store.images.get(imageId);
   return {
     ...common,
+    target,
     manifest: chosen.descriptor,
     config: manifest.config,
     imageId,
@@ -124,25 +126,32 @@ export function ingestKey(digest: Digest): string {
   return `blob-${digestAlgorithm(digest)}-${digestHex(digest)}`;
 }
 
-/** The image that the name meant last time, if the name still means the same and all of it is here. */
-async function completeImage(store: Store, name: string, target: Descriptor): Promise<ImageRecord | undefined> {
+/** What the name meant last time, if it still means the same and all of it is here. */
+async function completeImage(store: Store, name: string, digest: Digest): Promise<KnownImage | undefined> {
   const record = store.names.get(name);
-  if (record?.target.digest !== target.digest) return undefined;
+  if (record?.target.digest !== digest) return undefined;
+  const { target } = record;
   const image = store.images.get(record.imageId);
-  return image && (await isComplete(store, image, target)) ? image : undefined;
+  return image && (await isComplete(store, image, target)) ? { image, target } : undefined;
+}
+
+interface KnownImage {
+  readonly image: ImageRecord;
+  readonly target: Descriptor;
 }
 
 async function isComplete(store: Store, image: ImageRecord, target: Descriptor): Promise<boolean> {
   return (await isImageComplete(store, image)) && (await store.blobs.size(target.digest)) === target.size;
 }
 
-function planOfKnown(image: ImageRecord, target: Descriptor) {
+function planOfKnown({ image, target }: KnownImage) {
   const documents: ImageDocument[] = [
     { descriptor: target, kind: 'manifest' },
     { descriptor: image.manifest, kind: 'manifest' },
     { descriptor: image.config, kind: 'config' },
   ];
   return {
+    target,
     manifest: image.manifest,
     config: image.config,
     imageId: image.id,

@@ -58,7 +58,9 @@ export async function resolveManifest(
     if (descriptor.size > maxManifestBytes) throw tooLarge(head);
     return { descriptor, responseMs, host };
   }
-  const response = await requester.send(endpoint, manifestRequest('GET', reference), options);
+  // A HEAD that was answered 500 has been sent as often as a request is.
+  const rest = head.status === 500 ? { ...options, attempts: 1 } : options;
+  const response = await requester.send(endpoint, manifestRequest('GET', reference), rest);
   const received = await readManifest(response);
   const bytes = encodedOf(received, response) ?? received;
   const mediaType = mediaTypeOf(bytes, response);
@@ -188,7 +190,7 @@ async function readReferrer(
  * What a HEAD may say without being the last word: it has no body to explain itself, and some registries do not
  * implement it.
  */
-const headStatuses = [200, 400, 403, 404, 405, 501];
+const headStatuses = [200, 204, 400, 402, 403, 404, 405, 406, 410, 415, 422, 500, 501];
 const mismatchHint = 'The registry, or something between here and it, changes or damages content.';
 
 function manifestRequest(method: RegistryRequest['method'], reference: Reference): RegistryRequest {
@@ -206,12 +208,13 @@ function manifestRequest(method: RegistryRequest['method'], reference: Reference
   };
 }
 
+/** Undefined when it does not tell enough. No manifest is empty: some servers give a HEAD the length of its own body. */
 function describedBy(head: RegistryResponse): Descriptor | undefined {
   const mediaType = bareMediaType(headerOf(head, 'content-type') ?? '');
   const digest = headerOf(head, 'docker-content-digest');
   const length = headerOf(head, 'content-length');
   if (!isIndexType(mediaType) && !isManifestType(mediaType)) return undefined;
-  if (digest === undefined || !isDigest(digest) || length === undefined || !/^\d+$/.test(length)) return undefined;
+  if (digest === undefined || !isDigest(digest) || length === undefined || !/^[1-9]\d*$/.test(length)) return undefined;
   if (codingOf(headerOf(head, 'content-encoding')) !== undefined) return undefined; // its length is another one
   return { mediaType, digest, size: Number(length) };
 }

@@ -108,7 +108,9 @@ class ImageCopy {
   /** The image as it is, or its best part for one platform. */
   async #root(): Promise<CopiedDocument> {
     const { platform = hostPlatform() } = this.#options;
-    const root = await this.#read(await this.#from.resolve({ signal: this.#signal }));
+    const { descriptor: said, ...rest } = await this.#read(await this.#from.resolve({ signal: this.#signal }));
+    // A registry may say another size before it is asked for the content.
+    const root = { ...rest, descriptor: { ...said, size: rest.bytes.byteLength } };
     if (platform === 'all' || root.document.kind === 'manifest') return root;
     const chosen = await this.#choose(root.document, platform, 1);
     if (chosen) return chosen;

@@ -35,10 +35,13 @@ test('a tag costs one HEAD, on one connection for all, without any body or crede
 test.each([
   ['has no digest', { ...described, 'docker-content-digest': undefined }],
   ['has an invalid digest', { ...described, 'docker-content-digest': 'sha256:123' }],
+  ['has the length of nothing', { ...described, 'content-length': '0' }],
   ['has an unknown type', { ...described, 'content-type': 'application/octet-stream' }],
 ])('where the HEAD %s, a GET tells', async (_, headers) => {
   const server = await newServer(({ method }, response) => {
-    for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value);
+    const { 'content-length': length, ...others } = headers;
+    for (const [name, value] of Object.entries(others)) if (value !== undefined) response.setHeader(name, value);
+    response.setHeader('content-length', method === 'HEAD' ? length : image.manifest.length);
     response.end(method === 'HEAD' ? undefined : image.manifest);
   });
   const { descriptor, content } = await newClient().client.resolve(referenceAt(server));
@@ -47,7 +50,7 @@ test.each([
   expect(server.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
 });
 
-test.each([403, 404, 405, 501])('where HEAD is answered %d, a GET decides', async (status) => {
+test.each([204, 403, 404, 405, 406, 500, 501])('where HEAD is answered %d, a GET decides', async (status) => {
   const server = await newServer(({ method }, response) => {
     response.writeHead(method === 'HEAD' ? status : 200, { 'content-type': mediaTypes.ociManifest });
     response.end(method === 'HEAD' ? undefined : image.manifest);

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -59,4 +59,29 @@ describe.each([
       expect(await store.damage(digest)).toBeUndefined();
     }
   });
+});
+
+test('the length that a HEAD says does not get into a layout', async () => {
+  const image = testImage();
+  const server = await newServer(({ method, path: asked }, response) => {
+    const blob = image.blobs.find(({ descriptor }) => asked.endsWith(descriptor.digest));
+    if (blob) return announced(response, blob.bytes);
+    const { mediaType, digest } = image.descriptor;
+    response.writeHead(200, {
+      'content-type': mediaType,
+      'docker-content-digest': digest,
+      'content-length': method === 'HEAD' ? 5 : image.manifest.length,
+    });
+    response.end(method === 'HEAD' ? undefined : image.manifest);
+  });
+  const folder = path.join(await temporaryFolder(), 'layout');
+  const { client } = newClient();
+  const opened = await openTarget({ kind: 'oci', path: folder, label: 'x' }, client);
+  const { labels } = opened;
+  const { descriptor } = await copyImage(registrySource(client, referenceAt(server)), opened.target, { labels });
+  await opened.commit();
+  await opened.close();
+  expect(descriptor).toEqual(image.descriptor);
+  const { manifests } = JSON.parse(await readFile(path.join(folder, 'index.json'), 'utf8'));
+  expect(manifests).toMatchObject([image.descriptor]);
 });
