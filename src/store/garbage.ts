@@ -4,10 +4,13 @@ import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { chainIds } from '../oci/chain-id.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
+import { isIndexType } from '../oci/media-types.ts';
 import { removeUnlessLocked } from './blob-put.ts';
 import { claimedBlobs, forgetLayerBlobs, neededBlobs } from './compressed-layers.ts';
 import { lockFolder } from './folder-lock.ts';
 import { digestsOf } from './images.ts';
+import type { NameRecord } from './names.ts';
+import { ownManifests } from './own-manifests.ts';
 import { type Step, Steps } from './steps.ts';
 import type { StoreParts } from './store-parts.ts';
 
@@ -223,7 +226,7 @@ class Sweep {
 
 /** What names and leases reach. */
 function mark(store: StoreParts, layerBlobs: 'claimed' | 'needed'): Marks {
-  const { names, images, leases } = store;
+  const { blobs, names, images, leases } = store;
   const digestsToKeep = layerBlobs === 'claimed' ? claimedBlobs : neededBlobs(store);
   const marks: Marks = {
     images: leases.keys('image'),
@@ -231,9 +234,15 @@ function mark(store: StoreParts, layerBlobs: 'claimed' | 'needed'): Marks {
     layers: leases.keys('layer'),
     fixUps: leases.keys('fix-up'),
   };
+  /** Several names, the digest among them, have the same. */
+  const indexes = new Map<string, Pick<NameRecord, 'target' | 'imageId'>>();
   for (const { target, imageId } of names.list()) {
-    marks.blobs.add(target.digest);
     marks.images.add(imageId);
+    marks.blobs.add(target.digest);
+    if (isIndexType(target.mediaType)) indexes.set(`${target.digest} ${imageId}`, { target, imageId });
+  }
+  for (const { target, imageId } of indexes.values()) {
+    for (const { way } of ownManifests(blobs, target, imageId)) for (const { digest } of way) marks.blobs.add(digest);
   }
   for (const image of images.list()) {
     if (!marks.images.has(image.id)) continue;

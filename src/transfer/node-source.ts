@@ -1,7 +1,8 @@
 import { errorMessage, LadingError } from '../lib/errors.ts';
-import { type Descriptor, isIndexType, isManifestType, parseManifest, parseReference } from '../oci/index.ts';
+import { type Descriptor, parseReference } from '../oci/index.ts';
 import { maxManifestBytes } from '../registry/index.ts';
 import type { ImageRecord, Store } from '../store/index.ts';
+import { type OwnManifest, ownManifests } from '../store/own-manifests.ts';
 import type { ImageSource } from './places.ts';
 
 export interface NodeSourceOptions {
@@ -23,29 +24,18 @@ export interface NodeManifest {
  * blobs; else, and without a name, the one of the image's record.
  * @param target what the name points to
  */
-export async function manifestOfName(store: Store, image: ImageRecord, target?: Descriptor): Promise<NodeManifest> {
-  const { manifest, config, layers } = image;
-  const own = target && (await ownManifest(store, image, target));
-  return own ?? { descriptor: manifest, blobs: [config, ...layers.map(({ descriptor }) => descriptor)] };
+export function manifestOfName(store: Store, image: ImageRecord, target?: Descriptor): NodeManifest {
+  const { id, manifest, config, layers } = image;
+  const recorded = { descriptor: manifest, blobs: [config, ...layers.map(({ descriptor }) => descriptor)] };
+  const own = target ? [...ownManifests(store.blobs, target, id)].map(nodeManifest) : [];
+  // The one that the record has counts before others that an index may list.
+  if (own.some(({ descriptor }) => descriptor.digest === manifest.digest)) return recorded;
+  const isStored = ({ digest, size }: Descriptor) => store.blobs.sizeNow(digest) === size;
+  return own.find(({ blobs }) => blobs.every(isStored)) ?? recorded;
 }
 
-async function ownManifest(store: Store, image: ImageRecord, target: Descriptor): Promise<NodeManifest | undefined> {
-  const isStored = ({ digest, size }: Descriptor) => store.blobs.sizeNow(digest) === size;
-  if (target.digest === image.manifest.digest || !isStored(target)) return undefined;
-  const bytes = await store.blobs.read(target.digest, { maxBytes: maxManifestBytes });
-  const document = parseManifest(bytes, target.mediaType);
-  if (document.kind === 'manifest') {
-    const blobs = [document.config, ...document.layers];
-    return document.config.digest === image.id && blobs.every(isStored) ? { descriptor: target, blobs } : undefined;
-  }
-  // The one that the record has counts before others that such an index may list.
-  if (document.manifests.some(({ digest }) => digest === image.manifest.digest)) return undefined;
-  for (const entry of document.manifests) {
-    if (!isManifestType(entry.mediaType) && !isIndexType(entry.mediaType)) continue;
-    const own = await ownManifest(store, image, entry);
-    if (own) return own;
-  }
-  return undefined;
+function nodeManifest({ way, manifest: { config, layers } }: OwnManifest): NodeManifest {
+  return { descriptor: way.at(-1)!, blobs: [config, ...layers] };
 }
 
 /**

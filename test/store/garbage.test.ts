@@ -3,6 +3,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { mediaTypes } from '../../src/oci/media-types.ts';
 import type { Store } from '../../src/store/index.ts';
 import { hourMs, publishLayer, putImage, testClock, testStore } from './support/test-store.ts';
 
@@ -41,6 +42,28 @@ describe('the collector', () => {
     await store.collectGarbage();
     expect(await stored(store)).toEqual({ images: [], layers: 0, blobs: 0, trash: 0 });
     expect(await readdir(store.root)).toContain('reserve');
+  });
+
+  test('keeps the manifest that a name leads to through indexes, also if the record of the image has another one', async () => {
+    const clock = testClock();
+    const store = await testStore({ now: clock.now });
+    const image = await putImage(store, 'a', { names: ['example.com/a:1'] });
+    const put = async (mediaType: string, document: object) => {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...document }));
+      return { mediaType, digest: await store.blobs.put(bytes), size: bytes.byteLength };
+    };
+    const { config } = image;
+    const own = await put(mediaTypes.dockerManifest, { config, layers: [] });
+    const strange = await put(mediaTypes.ociManifest, { config: own, layers: [] });
+    const inner = await put(mediaTypes.dockerList, { manifests: [strange, own] });
+    const target = await put(mediaTypes.ociIndex, { manifests: [inner] });
+    store.names.set('example.com/list:1', { target, imageId: image.id });
+    clock.pass(2 * hourMs);
+    expect((await store.collectGarbage()).blobs).toEqual([strange.digest]);
+    store.names.remove('example.com/list:1');
+    expect([...(await store.collectGarbage()).blobs].sort()).toEqual(
+      [own, inner, target].map(({ digest }) => digest).sort(),
+    );
   });
 
   test('leaves young blobs that never had an image, for a pull that was killed to go on with', async () => {

@@ -44,7 +44,7 @@ async function push(cli: Cli, text: string, destination: string | undefined, opt
     const own = known ?? onlyTag(names);
     const reference = wanted ?? oci.parseReference(tagOf(own, text));
     const name = oci.formatReference(reference);
-    const node = await copying.openNodeImage(cli, store, image, await manifestOfName(store, image, own?.target));
+    const node = await copying.openNodeImage(cli, store, image, manifestOfName(store, image, own?.target));
     try {
       const to = registryTarget(node.registry, reference);
       const quiet = options.quiet ?? (options.output !== undefined || undefined);

@@ -81,8 +81,8 @@ interface WantedImage {
 async function wantedImages(store: Store, found: readonly FoundImage[]): Promise<WantedImage[]> {
   const { manifestOfName } = await import('../../transfer/index.ts');
   const wanted = new Map<Digest, WantedImage>();
-  const want = async (image: ImageRecord, record: NameRecord | undefined) => {
-    const manifest = await manifestOfName(store, image, record?.target);
+  const want = (image: ImageRecord, record: NameRecord | undefined) => {
+    const manifest = manifestOfName(store, image, record?.target);
     const { digest } = manifest.descriptor;
     const labels = new Set(wanted.get(digest)?.labels);
     // A digest may be that of an index, which is not what is saved.
@@ -92,7 +92,7 @@ async function wantedImages(store: Store, found: readonly FoundImage[]): Promise
   for (const { image, name, names } of found) {
     const tags = names.filter((record) => !record.name.includes('@'));
     const records = name ? [name] : tags.length > 0 ? tags : names;
-    for (const record of records.length > 0 ? records : [undefined]) await want(image, record);
+    for (const record of records.length > 0 ? records : [undefined]) want(image, record);
   }
   return [...wanted.values()];
 }
