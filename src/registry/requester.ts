@@ -3,6 +3,7 @@ import { settingsElsewhere } from './connector.ts';
 import { type CredentialStore, originsOf } from './credential-store.ts';
 import type { Credential } from './credentials.ts';
 import { type Endpoint, endpointName, endpointUrl } from './endpoint.ts';
+import { spellings } from './redact.ts';
 import { type FollowedResponse, follow } from './redirect.ts';
 import { RegistryError } from './registry-error.ts';
 import { maxRetryAfterMs, type Retrier } from './retry.ts';
@@ -113,7 +114,7 @@ export class Requester {
     const asked = askedSoFar();
     if (!reply.foreign) this.#warnings.sayThoseOf(endpoint.registry, reply);
     if (request.accept.includes(reply.status)) return { ...reply, asked };
-    throw this.#refused(reply, asked, outcome?.authorization);
+    throw this.#refused(reply, asked, secretsIn(endpoint, outcome?.authorization));
   }
 
   /** With one more try at the registry when a storage host refuses: its signed URL has expired. */
@@ -147,12 +148,11 @@ export class Requester {
     return reply.foreign && (reply.status === 401 || reply.status === 403) ? send() : reply;
   }
 
-  #refused(reply: FollowedResponse, asked: Asked, authorization: string | undefined): RegistryError {
+  #refused(reply: FollowedResponse, asked: Asked, secrets: readonly string[]): RegistryError {
     const retryAfterMs = this.#retrier.retryAfterMs(reply);
     const whom = reply.foreign ? `${reply.url.host}, where ${asked.whom} redirects to,` : asked.whom;
     // A storage host was shown no credentials, whatever the registry was shown.
     const credentials = reply.foreign ? [] : asked.credentials;
-    const secrets = authorization === undefined ? [] : secretsIn(authorization);
     const error = statusError({ ...asked, whom, credentials, elsewhere: reply.foreign }, reply, {
       retryAfterMs,
       secrets,
@@ -181,9 +181,12 @@ function urlOf(endpoint: Endpoint, target: string | URL): URL {
   );
 }
 
-function secretsIn(authorization: string): string[] {
+function secretsIn({ headers }: Endpoint, authorization: string | undefined): string[] {
+  const configured = Object.values(headers).flat().flatMap(spellings);
+  if (authorization === undefined) return configured;
   const secret = authorization.slice(authorization.indexOf(' ') + 1);
-  if (!authorization.startsWith('Basic ')) return [secret];
+  if (!authorization.startsWith('Basic ')) return [...configured, secret];
   const pair = Buffer.from(secret, 'base64').toString('utf8');
-  return [secret, pair.slice(pair.indexOf(':') + 1)];
+  const password = pair.slice(pair.indexOf(':') + 1);
+  return [...configured, secret, password, ...spellings(password)];
 }

@@ -1,4 +1,4 @@
-import { printable } from './redact.ts';
+import { printable, secretsOfUrl } from './redact.ts';
 import { RegistryError, type RegistryErrorKind } from './registry-error.ts';
 import type { HttpResponse } from './transport.ts';
 import type { TransportFault } from './transport-fault.ts';
@@ -33,7 +33,7 @@ export interface StatusErrorOptions {
 /** The error for an answer that is not what was hoped for. */
 export function statusError(asked: Asked, refusal: Refusal, options: StatusErrorOptions = {}): RegistryError {
   const { status } = refusal;
-  const said = registryErrorOf(refusal, options.secrets ?? []);
+  const said = registryErrorOf(refusal, [...(options.secrets ?? []), ...secretsOfUrl(refusal.url)]);
   const expired = saysExpired(refusal) && !asked.elsewhere;
   const kind = expired ? 'unauthorized' : kindOfStatus(status, said.code);
   const { retryAfterMs } = options;

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts';
 import { type ConnectionSettings, settingsElsewhere } from './connector.ts';
 import { basicAuthorization, type Credential } from './credentials.ts';
 import { bareHostname, type Endpoint, endpointName, isLoopback } from './endpoint.ts';
+import { spellings } from './redact.ts';
 import { follow } from './redirect.ts';
 import type { Retrier } from './retry.ts';
 import { demandedFirst } from './scope.ts';
@@ -194,5 +195,10 @@ async function readBody(request: TokenRequest, response: Refusal) {
 
 function secretsOf(credential: Credential | undefined): string[] {
   const { username = '', password = '', identityToken = '' } = credential ?? {};
-  return [password, identityToken, basicAuthorization(username, password).slice('Basic '.length)];
+  const pairs = [
+    [username, password],
+    [username || '<token>', identityToken],
+  ] as const;
+  const encoded = pairs.map((pair) => basicAuthorization(...pair).slice('Basic '.length));
+  return [password, ...encoded, ...spellings(password), ...spellings(identityToken)];
 }

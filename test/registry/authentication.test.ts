@@ -175,6 +175,37 @@ describe('bearer tokens', () => {
     ]);
   });
 
+  test('a token server that quotes what it was sent does not get it into the message', async () => {
+    const quoting = await newServer(({ headers, body }, response) => {
+      sendJson(response, 401, { details: `I got ${headers.authorization} and ${body}` });
+    });
+    const server = await newServer((_, response) => {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${quoting.url}/token",service="s"` }).end();
+    });
+    const said = async (credential: Omit<Credential, 'origin'>) => {
+      const { client } = newClient({ credentials: async () => [{ ...credential, origin: 'a test' }] });
+      const error = await failureOf(client.resolve(referenceAt(server)));
+      return error.data.registryMessage;
+    };
+    expect(await said({ identityToken: 'identity+token/=' })).toBe('I got Basic REDACTED and');
+    expect(await said({ username: 'bob', identityToken: 'identity+token/=' })).toBe('I got Basic REDACTED and');
+    expect(await said({ username: 'bob', password: 'pass word/+=' })).toBe('I got Basic REDACTED and');
+  });
+
+  test('nor one that knows forms only', async () => {
+    const quoting = await newServer(({ method, body }, response) => {
+      sendJson(response, method === 'GET' ? 404 : 401, { details: `I got ${body}` });
+    });
+    const server = await newServer((_, response) => {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${quoting.url}/token"` }).end();
+    });
+    const credential = { username: 'bob', password: 'pass word/+=', origin: 'a test' };
+    const error = await failureOf(
+      newClient({ credentials: async () => [credential] }).client.resolve(referenceAt(server)),
+    );
+    expect(error.data.registryMessage).toContain('username=bob&password=REDACTED&');
+  });
+
   test('a realm inside the network of another is not asked', async () => {
     const registry = await newServer((_, response) => {
       response.writeHead(401, { 'www-authenticate': 'Bearer realm="http://10.0.0.1/token"' }).end();

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { mediaTypes, parseReference } from '../../src/oci/index.ts';
 import { isUnreachable } from '../../src/registry/index.ts';
 import { sendJson } from '../support/hostile-server.ts';
-import { descriptorOf, failureOf, newClient, newServer, referenceAt, testImage } from './fixtures.ts';
+import { descriptorOf, failureOf, newCertsDir, newClient, newServer, referenceAt, testImage } from './fixtures.ts';
 
 const image = testImage();
 const okHeaders = {
@@ -191,6 +191,27 @@ describe('failures that stay', () => {
     expect(shown).not.toContain('topsecret');
     expect(shown).not.toContain(Buffer.from('u:topsecret').toString('base64'));
   });
+});
+
+test('a storage host that quotes the address that it was given does not get it into the message', async () => {
+  const server = await newServer(({ path }, response) => {
+    if (!path.startsWith('/store'))
+      return response.writeHead(307, { location: '/store?Signature=c2lnbmF0dXJl%2Bx' }).end();
+    response.writeHead(400, { 'content-type': 'text/plain' }).end(`${path} is wrong, by the way c2lnbmF0dXJl+x`);
+  });
+  const error = await failureOf(newClient().client.fetchManifest(referenceAt(server), image.descriptor.digest));
+  expect(error.message).toContain('/store?Signature=REDACTED is wrong, by the way REDACTED');
+});
+
+test('a mirror that quotes the headers that are configured for it does not get them into the message', async () => {
+  const mirror = await newServer(({ headers }, response) => {
+    sendJson(response, 403, { errors: [{ code: 'DENIED', message: `not with ${headers['x-api-key']}` }] });
+  });
+  const hosts = `server = "${mirror.url}"\n[header]\nx-api-key = "geheimnisvoll"\n`;
+  const certsDir = await newCertsDir({ 'registry.test/hosts.toml': hosts });
+  const { client } = newClient({ certsDirs: [certsDir] });
+  const error = await failureOf(client.fetchManifest(parseReference('registry.test/app'), image.descriptor.digest));
+  expect(error.message).toContain('DENIED: not with REDACTED');
 });
 
 describe('no registry there', () => {

@@ -75,7 +75,7 @@ export class HostEntryReader {
     const whole = url.includes('://') ? url : `https://${url}`;
     const match = /^(https?):\/\/(?:[^/?#@]*@)?([^/?#@]+)([^?#]*)/i.exec(whole);
     if (!match || !URL.canParse(whole))
-      throw this.#fault('server', `${JSON.stringify(url)} is not an http or https URL`);
+      throw this.#fault('server', `${JSON.stringify(withoutUserInfo(url))} is not an http or https URL`);
     const [, scheme = '', host = '', written = ''] = match;
     const root = path.posix.normalize(`/${written}`).replace(/\/$/, '');
     return {
@@ -151,6 +151,11 @@ export class HostEntryReader {
     if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
     throw this.#fault(name, `${name} is not a list of texts`);
   }
+}
+
+/** A URL for messages. Who uses it as it is written in a file has no use for user and password in it. */
+export function withoutUserInfo(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)?[^/?#]*@/i, '$1');
 }
 
 export function isTable(value: unknown): value is Table {

@@ -1,6 +1,6 @@
 import { parse, TomlError } from 'smol-toml';
 import { allCapabilities } from '../endpoint.ts';
-import { type HostEntry, HostEntryReader, isTable, type Table } from './host-entry.ts';
+import { type HostEntry, HostEntryReader, isTable, type Table, withoutUserInfo } from './host-entry.ts';
 
 export interface HostsFile {
   /** In the order in which they are asked. */
@@ -31,7 +31,10 @@ export function parseHostsFile(text: string, directory: string): HostsFile {
   const headers = tableHeaders(text);
   const lines = text.split('\n');
   const faultOf = (url: string | undefined) => (member: string, problem: string) =>
-    new HostsFileFault(url === undefined ? problem : `${url}: ${problem}`, lineOf(member, url, { lines, headers }));
+    new HostsFileFault(
+      url === undefined ? problem : `${withoutUserInfo(url)}: ${problem}`,
+      lineOf(member, url, { lines, headers }),
+    );
   const read = (table: unknown, { url, address = url }: { url?: string; address?: string | undefined }) =>
     new HostEntryReader({ fault: faultOf(url), directory, defaultCapabilities: allCapabilities }).read(table, address);
   const { server, host: hosts = {} } = root;

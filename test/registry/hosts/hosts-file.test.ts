@@ -37,6 +37,13 @@ ca = [
   });
 });
 
+test('a password in an address is not repeated', () => {
+  expect(faultOf('[host."https://bob:geheim@a.test:port"]').message).toBe(
+    'https://a.test:port: "https://a.test:port" is not an http or https URL',
+  );
+  expect(faultOf('server = "bob:geheim@a.test:port"').message).toBe('"a.test:port" is not an http or https URL');
+});
+
 test('client certificates may be files and pairs in one list', () => {
   const [mirror] = parseHostsFile('[host."https://a.test"]\nclient = ["a.pem", ["b.cert", "b.key"]]', '/dir').mirrors;
   expect(mirror!.clients).toEqual([
