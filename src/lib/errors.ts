@@ -26,6 +26,7 @@ export interface ErrorDetails {
   readonly data?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** What Lading throws wherever a user or a calling program may meet it. */
 export class LadingError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;

@@ -5,10 +5,10 @@ import { isInternalHost } from './realm-check.ts';
 
 const log = debugLog('registry');
 
-/** Layers that registries may not keep; their descriptors say where else they are. */
 const foreignLayerType =
   /^application\/vnd\.(?:oci\.image\.layer\.nondistributable\.v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.foreign\.diff\.tar(?:\.gzip)?)$/;
 
+/** Whether it is a layer that registries may not keep; its descriptor says where else it is. @see registry.md 8.6 */
 export function isForeignLayer({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean {
   return foreignLayerType.test(bareMediaType(mediaType));
 }

@@ -134,6 +134,7 @@ export class BlobStore {
     await rm(this.path(digest), { force: true });
   }
 
+  /** All blobs with their sizes in bytes, in no order. */
   async *list(): AsyncIterable<{ digest: Digest; size: number }> {
     for (const algorithm of await names(join(this.root, 'blobs'))) {
       for (const hex of await names(join(this.root, 'blobs', algorithm))) {

@@ -35,6 +35,7 @@ export interface ImageName {
   readonly target: Descriptor;
 }
 
+/** The images of this node by their ids, the digests of their configurations. */
 export class Images {
   readonly #database: Database;
   readonly #names: Names;

@@ -46,7 +46,7 @@ interface Row {
   readonly pulled_by: string | null;
 }
 
-/** Names of images, and every digest that each of them has meant on this node. */
+/** Normalised names of images, as `formatReference` gives them, and every digest that each has meant on this node. */
 export class Names {
   readonly #database: Database;
   readonly #now: () => number;
@@ -59,6 +59,7 @@ export class Names {
     this.#changed = options.changed;
   }
 
+  /** What the name means now; undefined if no image of this node has it. */
   get(name: string): NameRecord | undefined {
     const row = this.#current(name);
     return row && this.#recordOf(row);
