@@ -1,11 +1,15 @@
+import { debugLog } from '../lib/debug.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { digestAlgorithm } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Endpoint } from './endpoint.ts';
+import { RegistryError } from './registry-error.ts';
 import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
 import { contentError } from './status-error.ts';
 import { headerOf } from './transport.ts';
+
+const log = debugLog('registry');
 
 /** What an upload needs to know about where it goes. */
 export interface UploadTarget {
@@ -26,32 +30,42 @@ export interface UploadSession {
 
 /** Begins an upload. @param mountFrom a repository that has the blob @returns undefined when it was mounted instead */
 export async function openSession(
-  { requester, endpoint, repository, descriptor, options }: UploadTarget,
+  upload: UploadTarget,
   mountFrom: string | undefined,
 ): Promise<UploadSession | undefined> {
-  const { digest } = descriptor;
-  const request = uploadRequest({ repository }, 'POST', `/${repository}/blobs/uploads/`);
-  if (mountFrom !== undefined) {
-    const response = await requester.send(
-      endpoint,
-      {
-        ...request,
-        target: `/${repository}/blobs/uploads/?mount=${digest}&from=${mountFrom}`,
-        scopes: [...request.scopes, repositoryScope(mountFrom, 'pull')],
-        accept: [201, 202, 401, 403, 404, 405],
-      },
-      options,
-    );
-    await response.body.discard();
-    if (response.status === 201) return undefined;
-    if (response.status === 202) return sessionOf(response);
-  }
-  const algorithm = digestAlgorithm(digest);
+  const mounting = mountFrom === undefined ? undefined : await mount(upload, mountFrom);
+  if (mounting === 'mounted') return undefined;
+  if (mounting) return mounting;
+  const { requester, endpoint, repository, descriptor, options } = upload;
+  const algorithm = digestAlgorithm(descriptor.digest);
   const query = algorithm === 'sha256' ? '' : `?digest-algorithm=${algorithm}`;
-  const target = `/${repository}/blobs/uploads/${query}`;
-  const response = await requester.send(endpoint, { ...request, target, accept: [200, 201, 202, 204] }, options);
+  const request = uploadRequest({ repository }, 'POST', `/${repository}/blobs/uploads/${query}`);
+  const response = await requester.send(endpoint, { ...request, accept: [200, 201, 202, 204] }, options);
   await response.body.discard();
   return sessionOf(response);
+}
+
+/**
+ * Undefined when the registry does not want to, whatever it says, and when its token server gives no token for the other
+ * repository: then the content is sent.
+ */
+async function mount(
+  { requester, endpoint, repository, descriptor, options }: UploadTarget,
+  from: string,
+): Promise<UploadSession | 'mounted' | undefined> {
+  const target = `/${repository}/blobs/uploads/?mount=${descriptor.digest}&from=${from}`;
+  const request = uploadRequest({ repository }, 'POST', target);
+  const scopes = [...request.scopes, repositoryScope(from, 'pull')];
+  let response: RegistryResponse;
+  try {
+    response = await requester.send(endpoint, { ...request, scopes, accept: [201, 202] }, options);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    log('%s is not mounted from %s: %s', descriptor.digest, from, error.message);
+    return undefined;
+  }
+  await response.body.discard();
+  return response.status === 201 ? 'mounted' : sessionOf(response);
 }
 
 /** Ends an upload: the registry has all the content, or gets it now. */

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/index.ts';
 import type { Credential } from '../../src/registry/index.ts';
-import type { ReceivedRequest } from '../support/hostile-server.ts';
+import { type ReceivedRequest, sendJson } from '../support/hostile-server.ts';
 import { descriptorOf, failureOf, newClient, newServer, noise, referenceAt } from './fixtures.ts';
 
 const blob = noise(200_000);
@@ -134,7 +134,7 @@ describe('mounting', () => {
     expect(server.log[1]).toBe(`POST /v2/team/app/blobs/uploads/?mount=${descriptor.digest}&from=team/base`);
   });
 
-  test.each([202, 403, 405])('where it is answered %d the blob is sent', async (status) => {
+  test.each([202, 400, 403, 405, 500])('where it is answered %d the blob is sent', async (status) => {
     const server = await newServer(({ method, path }, response) => {
       if (method !== 'POST') return response.writeHead(method === 'HEAD' ? 404 : 201).end();
       if (path.includes('mount=') && status !== 202) return response.writeHead(status).end();
@@ -145,6 +145,23 @@ describe('mounting', () => {
     expect(server.requests).toHaveLength(status === 202 ? 3 : 4);
     expect(server.requests.at(-1)!.body.equals(blob)).toBe(true);
   });
+});
+
+test('without a right to the other repository, which the token server says already, the blob is sent', async () => {
+  const tokens = await newServer(({ path }, response) => {
+    if (path.includes('secret')) return sendJson(response, 403, { errors: [{ code: 'DENIED', message: 'no access' }] });
+    return sendJson(response, 200, { token: 't' });
+  });
+  const server = await newServer(({ method, headers }, response) => {
+    if (headers.authorization === undefined) {
+      return response.writeHead(401, { 'www-authenticate': `Bearer realm="${tokens.url}/token"` }).end();
+    }
+    if (method === 'POST') return response.writeHead(202, { location: '/up/1' }).end();
+    return response.writeHead(method === 'HEAD' ? 404 : 201).end();
+  });
+  const { client } = newClient();
+  expect(await client.pushBlob(referenceAt(server), descriptor, inPieces, { mountFrom: 'secret/base' })).toBe(true);
+  expect(server.requests.at(-1)!.body.equals(blob)).toBe(true);
 });
 
 describe('credentials', () => {
