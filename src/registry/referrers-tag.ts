@@ -1,6 +1,6 @@
 import { LadingError } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -121,7 +121,10 @@ async function readList(
   const request = { ...tagRequest('GET', repository, subject), accept: [200, 404] };
   const response = await requester.send(endpoint, request, options);
   if (response.status === 404) return undefined;
-  return { bytes: await readPage(response, maxIndexBytes), etag: headerOf(response, 'etag') };
+  const bytes = await readPage(response, maxIndexBytes);
+  // GitLab takes the tag for the digest itself: what an index has is not what refers to it.
+  if (digestOf(bytes, digestAlgorithm(subject)) === subject) return undefined;
+  return { bytes, etag: headerOf(response, 'etag') };
 }
 
 /** A change by others since we read is no error here: the next look shows it. */

@@ -14,6 +14,8 @@ export interface ReferrersOptions extends CallOptions {
   readonly artifactType?: string | undefined;
 }
 
+/** Of a list, and of registries without one: Artifactory answers 406. */
+const statuses = [200, 400, 404, 405, 406, 501];
 const maxPageBytes = 4 * 1024 * 1024;
 
 /**
@@ -37,7 +39,7 @@ export async function listReferrers(
     kind: 'other',
     what: `the referrers of ${repository}@${subject}`,
     scopes: [repositoryScope(repository, 'pull')],
-    accept: [200, 404, 405, 501],
+    accept: statuses,
     repeatable: true,
   };
   const found: Descriptor[] = [];

@@ -63,7 +63,7 @@ describe('a registry with a list of referrers', () => {
 });
 
 describe('a registry without one', () => {
-  test.each([404, 405, 200])('that answers %d has it under a tag, or none', async (status) => {
+  test.each([404, 400, 405, 406, 200])('that answers %d has it under a tag, or none', async (status) => {
     const signature = entry('1', 'sig');
     let tag: object | undefined = indexOf(signature, entry('2', 'sbom'));
     const server = await newServer(({ path }, response) => {
@@ -77,6 +77,15 @@ describe('a registry without one', () => {
     expect(server.log.at(-1)).toBe(`GET /v2/team/app/manifests/${referrersTag(subject)}`);
     tag = undefined;
     expect(await list()).toEqual([]);
+  });
+
+  test('that takes the tag for the digest gives no list, but the image itself', async () => {
+    const index = Buffer.from(JSON.stringify(indexOf(entry('1', 'platform'))));
+    const server = await newServer(({ path }, response) => {
+      response.writeHead(path.includes('/referrers/') ? 404 : 200, asIndex).end(index);
+    });
+    const { client } = newClient();
+    expect(await client.listReferrers(referenceAt(server), digestOf(index))).toEqual([]);
   });
 });
 

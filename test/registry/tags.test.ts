@@ -15,19 +15,32 @@ test('pages are followed by their links, relative or absolute', async () => {
   expect(await newClient().client.listTags(referenceAt(server))).toEqual(['a', 'b', 'c', 'd']);
 });
 
-test('a loop, and a link to another host, end the list', async () => {
+test('a registry that knows itself by another name is asked at the name that it is known by here', async () => {
+  const other = await newServer((_, response) => response.end('{"tags":["x"]}'));
+  const server = await newServer(({ path }, response) => {
+    if (!path.includes('last=')) response.setHeader('link', `<${other.url}/v2/team/app/tags/list?last=a>; rel="next"`);
+    response.end(path.includes('last=') ? '{"tags":["b"]}' : '{"tags":["a"]}');
+  });
+  expect(await newClient().client.listTags(referenceAt(server))).toEqual(['a', 'b']);
+  expect(other.requests).toEqual([]);
+});
+
+test('a loop ends the list, and one without end is an error', async () => {
   const loop = await newServer(({ path }, response) => {
     response.setHeader('link', `<${path}>; rel="next"`);
     response.end('{"tags":["a"]}');
   });
   expect(await newClient().client.listTags(referenceAt(loop))).toEqual(['a']);
-  const foreign = await newServer((_, response) => {
-    response.setHeader('link', `<${loop.url}/v2/x>; rel="next"`);
-    response.end('{"tags":["b"]}');
+  let pages = 0;
+  const endless = await newServer((_, response) => {
+    pages += 1;
+    response.setHeader('link', `</v2/team/app/tags/list?page=${pages}>; rel="next"`);
+    response.end('{"tags":["a"]}');
   });
-  expect(await newClient().client.listTags(referenceAt(foreign))).toEqual(['b']);
-  expect(loop.requests).toHaveLength(1);
-});
+  const error = await failureOf(newClient().client.listTags(referenceAt(endless)));
+  expect(error.data.kind).toBe('protocol');
+  expect(error.message).toContain('no end: it goes on after 10000 pages');
+}, 30_000);
 
 test('no tags may be null', async () => {
   const server = await newServer((_, response) => response.end('{"name":"team/app","tags":null}'));
