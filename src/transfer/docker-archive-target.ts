@@ -10,15 +10,10 @@ import {
 } from '../oci/index.ts';
 import { type ArchiveOutput, ArchiveWriter } from './archive-output.ts';
 import { decompressed } from './decompressed.ts';
+import { DockerArchiveList } from './docker-archive-list.ts';
 import { collectConfig } from './image-config.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
 import { Spool } from './spool.ts';
-
-interface ArchivedImage {
-  readonly Config: string;
-  readonly RepoTags: readonly string[];
-  readonly Layers: readonly string[];
-}
 
 /**
  * An archive as `docker save` wrote them for years: images of one platform each, layers uncompressed. Manifests are
@@ -31,8 +26,7 @@ export class DockerArchiveTarget implements FileTarget {
   /** DiffIDs of layers that are written, by the digest that they had. */
   readonly #diffIds = new Map<Digest, Digest>();
   readonly #written = new Set<Digest>();
-  /** By `Config`. */
-  readonly #images = new Map<string, ArchivedImage>();
+  readonly #list = new DockerArchiveList();
 
   /** @param spoolFolder where an uncompressed layer waits: a tar archive needs its size before its content */
   constructor(output: ArchiveOutput, spoolFolder: string) {
@@ -97,19 +91,11 @@ export class DockerArchiveTarget implements FileTarget {
         { hint: 'The image is broken; ask whoever built it.', data: { expected, actual: diffIds } },
       );
     }
-    const name = configName(manifest.config.digest);
-    const tags = labels.filter((label) => !label.includes('@'));
-    // Here manifests of one configuration are one image.
-    const known = this.#images.get(name)?.RepoTags ?? [];
-    this.#images.set(name, {
-      Config: name,
-      RepoTags: [...new Set([...known, ...tags])],
-      Layers: diffIds.map(layerName),
-    });
+    this.#list.add(configName(manifest.config.digest), diffIds.map(layerName), labels);
   }
 
   async commit(): Promise<void> {
-    await this.#writer.json('manifest.json', [...this.#images.values()]);
+    await this.#writer.json('manifest.json', this.#list.images);
     await this.#writer.commit();
   }
 

@@ -1,14 +1,19 @@
-import { type Descriptor, type Digest, mediaTypes } from '../oci/index.ts';
+import { type Descriptor, type Digest, isImageConfigType, mediaTypes, parseManifest } from '../oci/index.ts';
 import { type ArchiveOutput, ArchiveWriter, type Content } from './archive-output.ts';
+import { DockerArchiveList } from './docker-archive-list.ts';
 import { type LayoutEntry, layoutEntries } from './layout-entries.ts';
 import { blobPath } from './layout-source.ts';
 import type { FileTarget, OfferedBlob, TakenImage } from './places.ts';
 
-/** An OCI layout as a tar archive, with any number of images. */
+/**
+ * An OCI layout as a tar archive, with any number of images. Images of one platform are listed in `manifest.json` too,
+ * as Docker does: `docker load` reads no other list, and `podman load` takes several images from this one only.
+ */
 export class LayoutArchiveTarget implements FileTarget {
   readonly #writer: ArchiveWriter;
   readonly #written = new Set<Digest>();
   readonly #entries: LayoutEntry[] = [];
+  readonly #dockerList = new DockerArchiveList();
 
   constructor(output: ArchiveOutput) {
     this.#writer = new ArchiveWriter(output);
@@ -26,10 +31,16 @@ export class LayoutArchiveTarget implements FileTarget {
     await this.putManifest(descriptor, bytes);
     const { mediaType, digest, size } = descriptor;
     this.#entries.push(...layoutEntries({ mediaType, digest, size }, labels));
+    const manifest = parseManifest(bytes, mediaType);
+    if (manifest.kind === 'index' || !isImageConfigType(manifest.config.mediaType)) return;
+    const layers = manifest.layers.map((layer) => blobPath(layer.digest));
+    this.#dockerList.add(blobPath(manifest.config.digest), layers, labels);
   }
 
   async commit(): Promise<void> {
     await this.#writer.json('oci-layout', { imageLayoutVersion: '1.0.0' });
+    const { images } = this.#dockerList;
+    if (images.length > 0) await this.#writer.json('manifest.json', images);
     const manifests = this.#entries;
     await this.#writer.json('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });
     await this.#writer.commit();

@@ -252,6 +252,18 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
         expect((await lading(`back-${format}`, 'load', '-q', '-i', back)).stdout).toBe(`${name}\n`);
         expect(await imagesOf(`back-${format}`)).toMatchObject([{ imageId: image.config.digest, name }]);
       }
+      const several = path.join(folder, 'several.tar');
+      await lading('node', 'tag', `${at}/app:1`, 'several:1');
+      await lading('node', 'save', '-q', '-o', several, 'several:1', `${at}/app:1`, `${at}/app:2`);
+      await podman(storage, 'load', '-q', '-i', several);
+      for (const [name, { config }] of [
+        ['docker.io/library/several:1', image],
+        [`${at}/app:1`, image],
+        [`${at}/app:2`, twin],
+      ] as const) {
+        const id = await podman(storage, 'image', 'inspect', '--format', '{{.Id}}', name);
+        expect(id.trim()).toBe(digestHex(config.digest));
+      }
     },
   );
 
