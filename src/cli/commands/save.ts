@@ -23,8 +23,8 @@ export function define(command: Command, cli: Cli): void {
     .option('-q, --quiet', 'no progress')
     .addHelpText(
       'after',
-      '\nThe archive has every layer once, and each image under its names; `lading load`, `podman load` and skopeo\n' +
-        'read it. A file gets its name when it is complete. An oci-archive keeps the digests of manifests and layers, a\n' +
+      '\nThe archive has every layer once, and each image under its names; `lading load`, `docker load`, `podman load` and\n' +
+        'skopeo read it. A file gets its name when it is complete. An oci-archive keeps the digests of manifests and layers, a\n' +
         'docker-archive only the id of the image.',
     )
     .action((images: string[], options: SaveOptions) => save(cli, images, options));
