@@ -22,7 +22,7 @@ const entries = ['cli/main', ...libraries, ...programModules];
 const isEntry = new RegExp(`/src/(${entries.join('|')})\\.ts$`);
 const chunks = {
   // Alone, as it must run before all others.
-  'lean-heap': /\/src\/cli\/lean-heap\.ts$/,
+  'v8-flags': /\/src\/cli\/v8-flags\.ts$/,
   // What almost every command loads.
   base: /\/src\/(lib|oci)\//,
   registry: /\/src\/registry\//,
