@@ -178,6 +178,8 @@ export function runPluginFrom(folder: string): RunPlugin {
     });
     if (ran.outcome === 'not-found') throw new Error(`there is no program ${name} in ${folder}`);
     if (ran.outcome === 'not-started') throw new Error(`it could not be started (${ran.code})`);
+    if (ran.outcome === 'timed-out') throw new Error(`it did not answer within ${pluginTimeoutMs / 1000} s`);
+    if (ran.outcome !== 'ended') throw new Error('it printed too much');
     if (ran.exitCode !== 0) throw new Error(`it ended with status ${ran.exitCode ?? 'unknown'}`);
     return ran.stdout;
   };

@@ -10,6 +10,8 @@ export interface RunProgramOptions {
   readonly maxOutputBytes: number;
   /** Default: that of this process. */
   readonly environment?: NodeJS.ProcessEnv;
+  /** It is killed when this is aborted. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export type RanProgram =
@@ -18,14 +20,14 @@ export type RanProgram =
       readonly exitCode: number | undefined;
       readonly stdout: string;
     }
-  | { readonly outcome: 'not-found' }
+  | { readonly outcome: 'not-found' | 'timed-out' | 'too-much-output' | 'aborted' }
   | { readonly outcome: 'not-started'; readonly code: string };
 
 /** Runs a program to its end, without a shell. What it says on standard error is dropped: it may hold secrets. */
 export async function runProgram(
   program: string,
   args: readonly string[],
-  { input, timeoutMs, maxOutputBytes, environment }: RunProgramOptions,
+  { input, timeoutMs, maxOutputBytes, environment, signal }: RunProgramOptions,
 ): Promise<RanProgram> {
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'ignore'],
@@ -34,14 +36,18 @@ export async function runProgram(
   const { promise, resolve } = Promise.withResolvers<RanProgram>();
   const chunks: Buffer[] = [];
   let size = 0;
-  const giveUp = () => {
+  const giveUp = (outcome: 'timed-out' | 'too-much-output' | 'aborted') => {
     child.kill('SIGKILL');
     child.stdout.destroy(); // children of a script may hold the other end
+    resolve({ outcome });
   };
-  const timer = setTimeout(giveUp, timeoutMs);
+  const timer = setTimeout(giveUp, timeoutMs, 'timed-out');
+  const onAbort = () => giveUp('aborted');
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
   child.stdout.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxOutputBytes) giveUp();
+    if (size > maxOutputBytes) giveUp('too-much-output');
     else chunks.push(chunk);
   });
   child.once('error', (error) => {
@@ -57,5 +63,6 @@ export async function runProgram(
     return await promise;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
   }
 }

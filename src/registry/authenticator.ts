@@ -1,3 +1,4 @@
+import { unlessAborted } from '../lib/abort.ts';
 import { type Challenge, parseChallenges, selectChallenge } from './challenge.ts';
 import { type CredentialStore, type CredentialSubject, originsOf } from './credential-store.ts';
 import { basicAuthorization, type Credential, fingerprint } from './credentials.ts';
@@ -35,7 +36,7 @@ export interface AuthenticatorOptions {
   readonly tokens: TokenCache;
   readonly credentials: CredentialStore;
   /** Asks the root of the API, anonymously. */
-  readonly ping: (endpoint: Endpoint, signal: AbortSignal | undefined) => Promise<FollowedResponse>;
+  readonly ping: (endpoint: Endpoint) => Promise<FollowedResponse>;
 }
 
 type Send = (authorization: string | undefined) => Promise<FollowedResponse>;
@@ -137,7 +138,7 @@ export class Authenticator {
       }
       return false;
     };
-    const fromSource = async () => this.#credentials.lookUp(subject);
+    const fromSource = async () => this.#credentials.lookUp(subject, call.signal);
     let candidates = state.known ?? this.#credentials.known(subject) ?? (await fromSource());
     if (await offerUntried(candidates)) return outcomeOf(trial, tried);
     if (!call.credentials && state.known) {
@@ -226,7 +227,7 @@ export class Authenticator {
     if (reply.status !== 403 && reply.status !== 404) return undefined;
     if (challenges.length > 0) return challenges;
     const { endpoint, credentials, signal } = call;
-    const offers = credentials ?? (await this.#credentials.lookUpIfPossible(subjectOf(call)));
+    const offers = credentials ?? (await this.#credentials.lookUpIfPossible(subjectOf(call), signal));
     if (offers.length === 0) return undefined;
     const announced = await this.#announced(endpoint, signal);
     return announced.length > 0 ? announced : undefined;
@@ -236,11 +237,14 @@ export class Authenticator {
   #announced(endpoint: Endpoint, signal: AbortSignal | undefined): Promise<readonly Challenge[]> {
     const key = endpointKey(endpoint);
     const known = this.#pings.get(key);
-    if (known) return known;
-    const asked = this.#ping(endpoint, signal).then((reply) => (reply.status === 401 ? challengesIn(reply) : []));
+    if (known) return unlessAborted(known, signal);
+    const asked = this.#ping(endpoint).then((reply) => {
+      if (reply.status !== 200 && reply.status !== 401) this.#pings.delete(key); // that says nothing about logins
+      return reply.status === 401 ? challengesIn(reply) : [];
+    });
     this.#pings.set(key, asked);
     asked.catch(() => this.#pings.delete(key));
-    return asked;
+    return unlessAborted(asked, signal);
   }
 }
 

@@ -74,6 +74,7 @@ export interface RegistryClientOptions {
  */
 export class RegistryClient {
   readonly #transport: Transport;
+  readonly #credentials: CredentialStore;
   readonly #requester: Requester;
   readonly #endpoints: Endpoints;
   readonly #blobs: BlobFetcher;
@@ -94,11 +95,12 @@ export class RegistryClient {
     const transport = this.#transport;
     const retrier = new Retrier({ clock, random, retry: { ...defaultRetry, ...options.retry } });
     const tokenClient = new TokenClient({ transport, retrier, clock });
+    this.#credentials = new CredentialStore(options.credentials ?? machineCredentials());
     const requester = new Requester({
       transport,
       retrier,
       tokens: new TokenCache((request) => tokenClient.fetch(request), clock),
-      credentials: new CredentialStore(options.credentials ?? machineCredentials()),
+      credentials: this.#credentials,
       warnings,
     });
     const endpoints = new Endpoints({
@@ -215,8 +217,9 @@ export class RegistryClient {
     return checkCredential(this.#requester, endpoint, credential, options);
   }
 
-  /** Ends all connections at once; requests under way fail. */
+  /** Ends all connections and credential helpers at once; requests under way fail. */
   close(): Promise<void> {
+    this.#credentials.close();
     return this.#transport.close();
   }
 

@@ -1,5 +1,5 @@
 import { LadingError } from '../lib/errors.ts';
-import { runProgram } from '../lib/run-program.ts';
+import { type RanProgram, runProgram } from '../lib/run-program.ts';
 import type { Credential } from './credentials.ts';
 
 /** What `docker-credential-NAME` answered. */
@@ -22,7 +22,7 @@ const namePattern = /^[A-Za-z0-9._-]+$/;
 const notFoundText = 'credentials not found in native keychain';
 
 /**
- * The credential that a helper has for a key, undefined when it has none.
+ * The credential that a helper has for a key, undefined when it has none, as some say with an empty one.
  * @throws LadingError `ERR_LADING_CREDENTIALS_HELPER_NOT_FOUND`, `ERR_LADING_CREDENTIALS_HELPER_FAILED`; a configured
  *   helper that does not work is never taken for "anonymous"
  * @see registry.md 4.2
@@ -30,13 +30,14 @@ const notFoundText = 'credentials not found in native keychain';
 export async function credentialFromHelper(
   name: string,
   serverKey: string,
-  run: RunHelper = runHelper,
+  run: RunHelper = helperRunner(),
 ): Promise<Credential | undefined> {
   const stdout = await ask({ name, action: 'get', serverKey, input: serverKey, run });
   if (stdout === undefined) return undefined;
   const parsed = parseAnswer(stdout);
   if (!parsed) throw helperFailed(name, serverKey, 'did not answer with a JSON object of Username and Secret');
   const origin = `credential helper ${programOf(name)}`;
+  if (parsed.Username === '' && parsed.Secret === '') return undefined;
   if (parsed.Username === '<token>') return { identityToken: parsed.Secret, origin };
   return { ...(parsed.Username !== '' && { username: parsed.Username }), password: parsed.Secret, origin };
 }
@@ -46,14 +47,18 @@ export async function storeWithHelper(
   name: string,
   serverKey: string,
   { username, password }: { readonly username: string; readonly password: string },
-  run: RunHelper = runHelper,
+  run: RunHelper = helperRunner(),
 ): Promise<void> {
   const input = JSON.stringify({ ServerURL: serverKey, Username: username, Secret: password });
   await ask({ name, action: 'store', serverKey, input, run });
 }
 
 /** @returns false when the helper had nothing for the key @throws as `credentialFromHelper` */
-export async function eraseWithHelper(name: string, serverKey: string, run: RunHelper = runHelper): Promise<boolean> {
+export async function eraseWithHelper(
+  name: string,
+  serverKey: string,
+  run: RunHelper = helperRunner(),
+): Promise<boolean> {
   return (await ask({ name, action: 'erase', serverKey, input: serverKey, run })) !== undefined;
 }
 
@@ -87,7 +92,9 @@ function programOf(name: string): string {
 
 function parseAnswer(stdout: string): { Username: string; Secret: string } | undefined {
   try {
-    const { Username = '', Secret = '' } = JSON.parse(stdout) as Record<string, unknown>;
+    const answer = JSON.parse(stdout) as Record<string, unknown>;
+    const { Username = '', Secret = '' } = answer;
+    if (Array.isArray(answer)) return undefined;
     return typeof Username === 'string' && typeof Secret === 'string' ? { Username, Secret } : undefined;
   } catch {
     return undefined;
@@ -104,13 +111,22 @@ function helperFailed(name: string, serverKey: string, reason: string): LadingEr
   );
 }
 
-async function runHelper(name: string, action: HelperAction, input: string): Promise<HelperAnswer | undefined> {
-  const ran = await runProgram(programOf(name), [action], {
-    input,
-    timeoutMs: helperTimeoutMs,
-    maxOutputBytes: maxHelperOutputBytes,
-  });
-  if (ran.outcome === 'not-found') return undefined;
-  if (ran.outcome === 'ended') return ran;
-  return { exitCode: undefined, stdout: '', problem: `could not be started (${ran.code})` };
+/** @param signal ends the program */
+export function helperRunner(signal?: AbortSignal): RunHelper {
+  return async (name, action, input) => {
+    const ran = await runProgram(programOf(name), [action], {
+      input,
+      timeoutMs: helperTimeoutMs,
+      maxOutputBytes: maxHelperOutputBytes,
+      signal,
+    });
+    if (ran.outcome === 'not-found') return undefined;
+    if (ran.outcome === 'ended') return ran;
+    return { exitCode: undefined, stdout: '', problem: problemOf(ran) };
+  };
+}
+
+function problemOf(ran: Exclude<RanProgram, { outcome: 'ended' | 'not-found' }>): string {
+  if (ran.outcome === 'not-started') return `could not be started (${ran.code})`;
+  return ran.outcome === 'timed-out' ? `did not answer within ${helperTimeoutMs / 1000} s` : 'printed too much';
 }

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import { type Credential, type CredentialSource, fingerprint } from './credentials.ts';
@@ -16,6 +17,7 @@ export class CredentialStore {
   readonly #known = new Map<string, readonly Credential[]>();
   readonly #underWay = new Map<string, Promise<readonly Credential[]>>();
   readonly #worked = new Map<string, string>();
+  readonly #closed = new AbortController();
 
   constructor(source: CredentialSource) {
     this.#source = source;
@@ -27,30 +29,39 @@ export class CredentialStore {
     return known && mostSpecific(known, repository);
   }
 
-  /** Asks the source, now; questions at the same time share the answer. */
-  async lookUp({ registry, repository }: CredentialSubject): Promise<readonly Credential[]> {
+  /** Asks the source, now; questions at the same time share the answer. @throws also the signal's reason */
+  async lookUp(
+    { registry, repository }: CredentialSubject,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Credential[]> {
     let asked = this.#underWay.get(registry);
     if (!asked) {
       asked = this.#ask(registry).finally(() => this.#underWay.delete(registry));
       this.#underWay.set(registry, asked);
     }
-    return mostSpecific(await asked, repository);
+    return mostSpecific(await unlessAborted(asked, signal), repository);
   }
 
   /** The same where nothing demanded a credential: a source that does not work counts as empty. */
-  async lookUpIfPossible(subject: CredentialSubject): Promise<readonly Credential[]> {
+  async lookUpIfPossible(subject: CredentialSubject, signal: AbortSignal | undefined): Promise<readonly Credential[]> {
     try {
-      return this.known(subject) ?? (await this.lookUp(subject));
+      return this.known(subject) ?? (await this.lookUp(subject, signal));
     } catch (error) {
+      signal?.throwIfAborted();
       log('no credentials for %s: %s', subject.registry, errorMessage(error));
       return [];
     }
   }
 
   async #ask(registry: string): Promise<readonly Credential[]> {
-    const credentials = await this.#source(registry);
+    const credentials = await this.#source(registry, { signal: this.#closed.signal });
     this.#known.set(registry, credentials);
     return credentials;
+  }
+
+  /** Nobody waits for the source any more. */
+  close(): void {
+    this.#closed.abort();
   }
 
   /** Remembers the credential that a place accepted. */

@@ -19,8 +19,12 @@ export interface Credential {
 /**
  * Finds the credentials for a registry, or for a mirror by its host, best first; an empty list means anonymous. Asked
  * anew after a rejection. Of those with a `path`, the most specific one counts; without any secret, it means anonymous.
+ * The signal is aborted when nobody waits for the answer any more.
  */
-export type CredentialSource = (registry: string) => Promise<readonly Credential[]>;
+export type CredentialSource = (
+  registry: string,
+  options?: { readonly signal?: AbortSignal },
+) => Promise<readonly Credential[]>;
 
 /** Two credentials with the same secrets have the same fingerprint; it reveals none of them. */
 export function fingerprint(credential: Credential | undefined): string {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
-import { credentialFromHelper, type RunHelper } from './credential-helper.ts';
+import { credentialFromHelper, helperRunner, type RunHelper } from './credential-helper.ts';
 import type { Credential, CredentialSource } from './credentials.ts';
 
 /** A parsed docker `config.json`: each `auths` entry is a credential, possibly an empty one. */
@@ -38,11 +38,12 @@ export function dockerConfigFile(environment: NodeJS.ProcessEnv): string {
  * with its credential helpers, and `DOCKER_AUTH_CONFIG`. Read anew for each question.
  */
 export function dockerConfigCredentials(environment: NodeJS.ProcessEnv = process.env): CredentialSource {
-  return async (registry) => {
+  return async (registry, { signal } = {}) => {
     const file = dockerConfigFile(environment);
     const config = await readDockerConfig(file);
     const environmentConfig = environment.DOCKER_AUTH_CONFIG;
-    const credential = await findDockerCredential({ config, file, registry, environmentConfig });
+    const runHelper = helperRunner(signal);
+    const credential = await findDockerCredential({ config, file, registry, environmentConfig, runHelper });
     return credential ? [credential] : [];
   };
 }

@@ -1,4 +1,5 @@
 import { containersAuthCredentials, containersAuthFiles } from './containers-auth.ts';
+import { helperRunner } from './credential-helper.ts';
 import { hasSecret } from './credential-store.ts';
 import type { Credential, CredentialSource } from './credentials.ts';
 import { dockerConfigCredentials } from './docker-config.ts';
@@ -9,17 +10,17 @@ import { dockerConfigCredentials } from './docker-config.ts';
  */
 export function machineCredentials(environment: NodeJS.ProcessEnv = process.env): CredentialSource {
   const fromDocker = dockerConfigCredentials(environment);
-  const fromContainers: CredentialSource = async (registry) => {
+  const fromContainers: CredentialSource = async (registry, { signal } = {}) => {
     for (const file of containersAuthFiles(environment)) {
-      const credentials = await containersAuthCredentials(file, registry);
+      const credentials = await containersAuthCredentials(file, registry, { runHelper: helperRunner(signal) });
       if (credentials.some(hasSecret)) return credentials;
     }
     return [];
   };
   const sources = environment.REGISTRY_AUTH_FILE ? [fromContainers, fromDocker] : [fromDocker, fromContainers];
-  return async (registry): Promise<readonly Credential[]> => {
+  return async (registry, options): Promise<readonly Credential[]> => {
     for (const source of sources) {
-      const credentials = await source(registry);
+      const credentials = await source(registry, options);
       if (credentials.length > 0) return credentials;
     }
     return [];

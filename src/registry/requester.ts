@@ -77,9 +77,7 @@ export class Requester {
     this.#transport = transport;
     this.#retrier = retrier;
     this.#warnings = warnings;
-    const ping = (endpoint: Endpoint, signal: AbortSignal | undefined) =>
-      this.#exchange(endpoint, pingRequest, { signal });
-    this.#authenticator = new Authenticator({ tokens, credentials, ping });
+    this.#authenticator = new Authenticator({ tokens, credentials, ping: (endpoint) => this.#ping(endpoint) });
   }
 
   get retrier(): Retrier {
@@ -115,6 +113,12 @@ export class Requester {
     if (!reply.foreign) this.#warnings.sayThoseOf(endpoint.registry, reply);
     if (request.accept.includes(reply.status)) return { ...reply, asked };
     throw this.#refused(reply, asked, secretsIn(endpoint, outcome?.authorization));
+  }
+
+  async #ping(endpoint: Endpoint): Promise<FollowedResponse> {
+    const reply = await this.#exchange(endpoint, pingRequest, { signal: undefined });
+    await reply.body.discard();
+    return reply;
   }
 
   /** With one more try at the registry when a storage host refuses: its signed URL has expired. */

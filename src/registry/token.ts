@@ -40,6 +40,8 @@ const clientId = 'lading';
 const maxTokenBodyBytes = 1024 * 1024;
 /** Shorter lives are not believed: a token must survive the request that it was fetched for. */
 const minLifeMs = 60_000;
+/** Nor are much longer ones made use of. */
+const maxLifeMs = 24 * 60 * 60_000;
 const tokenAttempts = 3;
 
 /** Fetches bearer tokens from token servers. @see registry.md 3.4 */
@@ -116,10 +118,12 @@ export class TokenClient {
     if (typeof value !== 'string') throw invalid('there is no token in the answer');
     if (/[^\x21-\x7e]/.test(value)) throw invalid('the token has characters that no header can carry');
     const seconds = typeof json.expires_in === 'number' ? json.expires_in : 0;
-    const lifeMs = Math.max(minLifeMs, seconds * 1000);
+    const lifeMs = Math.min(Math.max(minLifeMs, seconds * 1000), maxLifeMs);
+    const usableMs = lifeMs - Math.max(5000, lifeMs / 10);
     const issuedAt = typeof json.issued_at === 'string' ? Date.parse(json.issued_at) : Number.NaN;
-    const expiresAt = (Number.isNaN(issuedAt) ? receivedAt : Math.min(issuedAt, receivedAt)) + lifeMs;
-    return { value, renewAt: expiresAt - Math.max(5000, lifeMs / 10) };
+    const renewAt = Math.min(issuedAt, receivedAt) + usableMs;
+    // No server gives out tokens that are over: its clock is behind ours.
+    return { value, renewAt: renewAt > receivedAt ? renewAt : receivedAt + usableMs };
   }
 }
 

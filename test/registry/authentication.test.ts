@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { mediaTypes } from '../../src/oci/index.ts';
 import type { Credential, RegistryClient } from '../../src/registry/index.ts';
 import { type HostileServer, sendJson } from '../support/hostile-server.ts';
@@ -137,6 +138,43 @@ describe('bearer tokens', () => {
     await client.resolve(referenceAt(registry));
     expect(tokens.requests).toHaveLength(2);
     expect(registry.requests).toHaveLength(4);
+  });
+
+  test('a server whose clock is behind gives tokens that are kept', async () => {
+    const { client, clock } = newClient();
+    let asked = 0;
+    const tokens = await newServer((_, response) => {
+      asked += 1;
+      const issuedAt = new Date(clock.now() - 3_600_000).toISOString();
+      sendJson(response, 200, { token: 't', expires_in: 300, issued_at: issuedAt });
+    });
+    const registry = await newServer(({ headers }, response) => {
+      if (headers.authorization !== undefined) return response.writeHead(404).end();
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${tokens.url}/token"` }).end();
+    });
+    for (let round = 0; round < 3; round += 1) await client.hasBlob(referenceAt(registry), image.descriptor);
+    expect(asked).toBe(1);
+    clock.advance(300_000);
+    await client.hasBlob(referenceAt(registry), image.descriptor);
+    expect(asked).toBe(2);
+  });
+
+  test('a life beyond all numbers is that of a day', async () => {
+    const { client, clock } = newClient();
+    let asked = 0;
+    const tokens = await newServer((_, response) => {
+      asked += 1;
+      sendJson(response, 200, { token: 't', expires_in: Number.MAX_VALUE });
+    });
+    const registry = await newServer(({ headers }, response) => {
+      if (headers.authorization !== undefined) return response.writeHead(404).end();
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${tokens.url}/token"` }).end();
+    });
+    for (const hours of [0, 20, 20]) {
+      clock.advance(hours * 3_600_000);
+      await client.hasBlob(referenceAt(registry), image.descriptor);
+    }
+    expect(asked).toBe(2);
   });
 
   test('a token that is refused is renewed once, and only once', async () => {
@@ -446,7 +484,61 @@ describe('the credential source', () => {
   });
 });
 
+test('an aborted call does not wait for the credential source', async () => {
+  const registry = await newServer((_, response) => {
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+  });
+  const abort = new AbortController();
+  const { client } = newClient({
+    credentials: () => {
+      setTimeout(() => abort.abort(new Error('enough')), 10);
+      return new Promise(() => {});
+    },
+  });
+  const error = await failureOf(client.hasBlob(referenceAt(registry), image.descriptor, { signal: abort.signal }));
+  expect(error.message).toBe('enough');
+});
+
+test('a closed client waits for no credential source either', async () => {
+  const registry = await newServer((_, response) => {
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+  });
+  const { client } = newClient({
+    credentials: (_, { signal } = {}) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener('abort', () => reject(new Error('closed')));
+        void client.close();
+      }),
+  });
+  expect((await failureOf(client.hasBlob(referenceAt(registry), image.descriptor))).message).toBe('closed');
+});
+
 describe('a registry that hides what needs a login', () => {
+  test('is pinged for all callers, whoever gives up, and again when it says nothing about logins', async () => {
+    const pings: ServerResponse[] = [];
+    const registry = await newServer(({ path, headers }, response) => {
+      if (path === '/v2/') return pings.push(response);
+      response.writeHead(headers.authorization === undefined ? 404 : 200).end();
+    });
+    const { client, records } = newClient({ credentials: async () => [alice], retry: { attempts: 1 } });
+    const ask = (signal?: AbortSignal) =>
+      client.hasBlob(referenceAt(registry), image.descriptor, signal ? { signal } : {});
+    const abort = new AbortController();
+    const first = failureOf(ask(abort.signal));
+    await vi.waitFor(() => expect(pings).toHaveLength(1));
+    const second = ask();
+    abort.abort(new Error('enough'));
+    expect((await first).message).toBe('enough');
+    await vi.waitFor(() => expect(records).toHaveLength(2));
+    await setImmediate();
+    pings[0]!.writeHead(501).end();
+    expect(await second).toBe(false);
+    const third = ask();
+    await vi.waitFor(() => expect(pings).toHaveLength(2));
+    pings[1]!.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+    expect(await third).toBe(true);
+  });
+
   test('is pinged once, if there are credentials, and asked again', async () => {
     const registry = await newServer(({ path, headers }, response) => {
       if (headers.authorization !== undefined) return response.end(image.blobs[0]!.bytes);

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -95,6 +95,25 @@ describe('credential helpers', () => {
     expect(await find('registry.test')).toEqual([]);
   });
 
+  test('so is an empty credential', async () => {
+    await installHelper('empty', `echo '{"ServerURL":"registry.test","Username":"","Secret":""}'`);
+    expect(await credentialFromHelper('empty', 'registry.test')).toBeUndefined();
+    await installHelper('list', 'echo []');
+    const error = await failureOf(credentialFromHelper('list', 'registry.test'));
+    expect(error.code).toBe('ERR_LADING_CREDENTIALS_HELPER_FAILED');
+  });
+
+  test('one that hangs is ended when nobody waits for it any more', async () => {
+    await installHelper('hang', `echo $$ > ${path.join(folder, 'pid')}; exec sleep 60`);
+    await writeConfig({ credsStore: 'hang' });
+    const abort = new AbortController();
+    const asked = failureOf(dockerConfigCredentials({ DOCKER_CONFIG: folder })('registry.test', abort));
+    const pid = await vi.waitFor(async () => Number((await readFile(path.join(folder, 'pid'), 'utf8')) || Number.NaN));
+    abort.abort();
+    await asked;
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'));
+  });
+
   test('an identity token is recognised', async () => {
     await installHelper('acr', `echo '{"Username":"<token>","Secret":"refresh"}'`);
     expect(await credentialFromHelper('acr', 'x.azurecr.io')).toMatchObject({ identityToken: 'refresh' });
@@ -106,9 +125,9 @@ describe('credential helpers', () => {
     expect(error.code).toBe('ERR_LADING_CREDENTIALS_HELPER_FAILED');
     expect(error.message).not.toContain('top-secret');
     await installHelper('endless', 'yes top-secret');
-    expect((await failureOf(credentialFromHelper('endless', 'registry.test'))).code).toBe(
-      'ERR_LADING_CREDENTIALS_HELPER_FAILED',
-    );
+    const endless = await failureOf(credentialFromHelper('endless', 'registry.test'));
+    expect(endless.code).toBe('ERR_LADING_CREDENTIALS_HELPER_FAILED');
+    expect(endless.message).toContain('printed too much');
   });
 
   test('a helper that is not installed, or whose name is a path, is an error', async () => {
