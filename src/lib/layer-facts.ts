@@ -60,6 +60,14 @@ export interface EntryRecord {
    * extended attribute that marks an opaque directory; else empty.
    */
   readonly content: string;
+  /** Undefined in records of versions that did not note them. */
+  readonly xattrs?: XattrRecord;
 }
 
-export const entryColumns = ['path', 'type', 'mode', 'uid', 'gid', 'size', 'mtime', 'content'] as const;
+/**
+ * Extended attributes of the image that an entry has, marks of overlayfs apart: by name (latin1) a CRC-32 of the value
+ * in hex.
+ */
+export type XattrRecord = Readonly<Record<string, string>>;
+
+export const entryColumns = ['path', 'type', 'mode', 'uid', 'gid', 'size', 'mtime', 'content', 'xattrs'] as const;

@@ -13,6 +13,7 @@ export const openFlags = {
   exclusive: fsConstants.O_EXCL,
   directory: fsConstants.O_DIRECTORY,
   noFollow: fsConstants.O_NOFOLLOW,
+  nonBlock: fsConstants.O_NONBLOCK,
   closeOnExec: 0o2000000,
   pathOnly: 0o10000000,
 } as const;

@@ -2,7 +2,7 @@ import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { crc32 } from 'node:zlib';
 import { crashPoint } from '../lib/crash-point.ts';
-import { fileTypes, lgetxattr, makeDevice, mknodat } from '../lib/libc.ts';
+import { fileTypes, makeDevice, mknodat } from '../lib/libc.ts';
 import {
   closeFd,
   linkAt,
@@ -18,11 +18,20 @@ import {
 } from '../lib/libc-at.ts';
 import { systemError } from '../lib/libc-library.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
-import { AttributeSetter, capabilityXattr, checkOwner, clampTime, clearXattrs } from './attributes.ts';
+import {
+  AttributeSetter,
+  capabilityXattr,
+  checkOwner,
+  clampTime,
+  clearXattrs,
+  recordXattrs,
+  xattrsAt,
+  xattrsOfFd,
+} from './attributes.ts';
 import { DirectoryHandles, namesIn } from './directory-handles.ts';
 import { classifyName, cleanLinkTarget, maxPathBytes } from './entry-name.ts';
 import { entryError, hostError, printableNumber } from './errors.ts';
-import type { LayerRecord, RecordedAttributes } from './layer-record.ts';
+import type { LayerRecord, RecordedAttributes, RecordedContent } from './layer-record.ts';
 import {
   DirectoryNode,
   directoriesDeepestFirst,
@@ -139,7 +148,8 @@ export class Applier implements EntryHandler {
       this.attributes.setXattrsFd(fd, entry.name, xattrs);
       if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
-    if (inode.mode !== this.#modeAtOpen(entry)) this.attributes.chmodFd(fd, entry.name, inode.mode);
+    if (xattrs || inode.mode !== this.#modeAtOpen(entry)) this.attributes.chmodFd(fd, entry.name, inode.mode);
+    if (xattrs) inode.xattrs = recordXattrs(xattrs.keys(), xattrsOfFd(fd));
     this.attributes.setTimesFd(fd, entry.name, inode.mtime);
     this.#file = undefined;
     closeFd(fd);
@@ -248,9 +258,7 @@ export class Applier implements EntryHandler {
     const from = this.handles.get(target.parent);
     this.#check(linkAt(from, target.name, directory, name), 'link', entry);
     this.linked.add(inode);
-    const capability = this.#capable.has(inode)
-      ? lgetxattr(Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1'), capabilityXattr)
-      : undefined;
+    const capability = this.#capable.has(inode) ? xattrsAt(directory, name).value(capabilityXattr) : undefined;
     if (inode.type !== 'symlink') inode.mode = entry.mode & 0o7777;
     inode.uid = entry.uid;
     inode.gid = entry.gid;
@@ -328,6 +336,10 @@ export class Applier implements EntryHandler {
       if (xattrs.has(capabilityXattr)) this.#capable.add(inode);
     }
     if (inode.type !== 'symlink') this.attributes.chmodAt(directory, name, entry.name, inode.mode);
+    if (xattrs || inode.xattrs) {
+      const names = new Set([...Object.keys(inode.xattrs ?? {}), ...(xattrs?.keys() ?? [])]);
+      inode.xattrs = recordXattrs(names, xattrsAt(directory, name));
+    }
     this.attributes.setTimesAt(directory, name, entry.name, inode.mtime);
   }
 
@@ -396,7 +408,7 @@ function isInside({ parent }: NamedNode, directory: DirectoryNode): boolean {
 function newInode(
   type: Inode['type'],
   { mode, uid, gid, mtime }: RecordedAttributes,
-  { size, content }: { size: number; content: string },
+  { size, content, xattrs }: RecordedContent,
 ): Inode {
-  return { kind: 'inode', type, mode: mode & 0o7777, uid, gid, mtime: clampTime(mtime), size, content };
+  return { kind: 'inode', type, mode: mode & 0o7777, uid, gid, mtime: clampTime(mtime), size, content, xattrs };
 }

@@ -1,7 +1,9 @@
 import { readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
+import { crc32 } from 'node:zlib';
 import { LadingError } from '../lib/errors.ts';
-import { encodeTimes, lsetxattr } from '../lib/libc.ts';
+import type { XattrRecord } from '../lib/layer-facts.ts';
+import { encodeTimes, lgetxattr, llistxattr, lsetxattr } from '../lib/libc.ts';
 import {
   chmodAt,
   chmodFd,
@@ -136,7 +138,7 @@ export class AttributeSetter {
 
   /** Of anything, a symlink itself included; slower. */
   setXattrsAt(directory: number, name: string, entry: string, xattrs: ReadonlyMap<string, Buffer>): void {
-    const path = Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1');
+    const path = pathAt(directory, name);
     for (const [attribute, value] of xattrs) {
       try {
         lsetxattr(path, Buffer.from(attribute, 'latin1'), value);
@@ -217,6 +219,51 @@ export function getXattr(fd: number, name: string): Buffer | undefined {
     if (length === -constants.errno.ERANGE && size <= 65_536) continue;
     return length < 0 ? undefined : buffer.subarray(0, length);
   }
+}
+
+/** Extended attributes of one file; none where the file system has no such thing. */
+export interface XattrReader {
+  names(): string[];
+  value(name: string): Buffer | undefined;
+}
+
+/** Of an open file or directory. */
+export function xattrsOfFd(fd: number): XattrReader {
+  return { names: () => listXattrs(fd), value: (name) => getXattr(fd, name) };
+}
+
+/** Of anything, a symlink itself included; slower. */
+export function xattrsAt(directory: number, name: string): XattrReader {
+  const path = pathAt(directory, name);
+  const orNone = <T>(read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch {
+      return undefined;
+    }
+  };
+  return {
+    names: () => orNone(() => llistxattr(path))?.map((attribute) => attribute.toString('latin1')) ?? [],
+    value: (attribute) => orNone(() => lgetxattr(path, Buffer.from(attribute, 'latin1'))),
+  };
+}
+
+function pathAt(directory: number, name: string): Buffer {
+  return Buffer.from(`/proc/self/fd/${directory}/${name}`, 'latin1');
+}
+
+/**
+ * What there is of these extended attributes, once everything else is set: the kernel adapts an ACL to the mode, and
+ * the host may have refused some.
+ */
+export function recordXattrs(names: Iterable<string>, xattrs: XattrReader): XattrRecord {
+  const values = [...names].map((name) => [name, xattrs.value(name)] as const);
+  return Object.fromEntries(values.flatMap(([name, value]) => (value ? [[name, checksumOf(value)]] : [])));
+}
+
+/** CRC-32 in hex. */
+export function checksumOf(bytes: Buffer): string {
+  return crc32(bytes).toString(16).padStart(8, '0');
 }
 
 function check(result: number, call: string, entry: string): void {

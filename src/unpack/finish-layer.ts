@@ -2,6 +2,7 @@ import type { LayerFacts } from '../lib/layer-facts.ts';
 import { fileTypes, mknodat } from '../lib/libc.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import type { Applier } from './apply.ts';
+import { recordXattrs, xattrsOfFd } from './attributes.ts';
 import { hostError } from './errors.ts';
 import type { LayerRecord } from './layer-record.ts';
 import {
@@ -33,7 +34,7 @@ export function finishLayer(applier: Applier, support: OverlaySupport, record: L
   const onDisk = support.mode === 'overlay';
   if (onDisk) for (const { parent, name } of marks.whiteouts) makeWhiteout(applier, parent, name);
   const opaqueXattr = onDisk ? `${support.userxattr ? 'user' : 'trusted'}.overlay.opaque` : undefined;
-  finishDirectories(applier, marks, opaqueXattr);
+  finishDirectories(applier, marks, opaqueXattr, record);
   const contentBytes = writeRecord(applier, marks, opaqueXattr, record);
   return {
     marks: onDisk ? (support.userxattr ? 'user' : 'trusted') : 'none',
@@ -115,18 +116,25 @@ function finishDirectories(
   { tree, handles, attributes }: Applier,
   marks: Marks,
   opaqueXattr: string | undefined,
+  record: LayerRecord,
 ): void {
-  const opaqueMark = opaqueXattr === undefined ? undefined : new Map([[opaqueXattr, Buffer.from('y')]]);
   for (const node of directoriesDeepestFirst(tree.root)) {
-    const { mode, uid, gid, mtime, xattrs } = node.attributes ?? unlisted;
+    const own = node.attributes ?? unlisted;
+    const content = marks.opaques.has(node) ? (opaqueXattr ?? '') : '';
     const fd = handles.get(node);
     const path = node.path;
-    attributes.chownFd(fd, path, uid, gid);
-    if (xattrs) attributes.setXattrsFd(fd, path, xattrs);
-    if (opaqueMark && marks.opaques.has(node)) attributes.setXattrsFd(fd, path, opaqueMark);
-    attributes.chmodFd(fd, path, mode);
-    attributes.setTimesFd(fd, path, mtime);
+    attributes.chownFd(fd, path, own.uid, own.gid);
+    if (own.xattrs) attributes.setXattrsFd(fd, path, own.xattrs);
+    if (content !== '') attributes.setXattrsFd(fd, path, opaqueMark(content));
+    attributes.chmodFd(fd, path, own.mode);
+    attributes.setTimesFd(fd, path, own.mtime);
+    const xattrs = own.xattrs && recordXattrs(own.xattrs.keys(), xattrsOfFd(fd));
+    if (node !== tree.root) record.add(path, 'dir', own, { size: 0, content, xattrs });
   }
+}
+
+function opaqueMark(xattr: string): ReadonlyMap<string, Buffer> {
+  return new Map([[xattr, Buffer.from('y')]]);
 }
 
 /** @returns bytes of all files, each inode once */
@@ -139,12 +147,7 @@ function writeRecord(
   const counted = new Set<Inode>();
   let { contentBytes } = tree.files;
   for (const { parent, name, node } of nodesParentsFirst(tree.root)) {
-    if (node.kind === 'skipped') continue;
-    if (node.kind === 'directory') {
-      const content = marks.opaques.has(node) ? (opaqueXattr ?? '') : '';
-      record.add(node.path, 'dir', node.attributes ?? unlisted, { size: 0, content });
-      continue;
-    }
+    if (node.kind !== 'inode') continue;
     record.add(pathIn(parent, name), node.type, node, node);
     if (counted.has(node)) continue;
     if (linked.has(node)) counted.add(node);

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { LadingError } from '../lib/errors.ts';
-import { type EntryRecord, type EntryType, entryColumns } from '../lib/layer-facts.ts';
+import { type EntryRecord, type EntryType, entryColumns, type XattrRecord } from '../lib/layer-facts.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { hostError } from './errors.ts';
 import type { Timestamp } from './pax.ts';
@@ -11,6 +11,14 @@ export interface RecordedAttributes {
   readonly gid: number;
   readonly mtime: Timestamp;
 }
+
+export interface RecordedContent {
+  readonly size: number;
+  readonly content: string;
+  readonly xattrs?: XattrRecord | undefined;
+}
+
+export const noXattrs: XattrRecord = {};
 
 /** Writes the record of a layer: what is on disk, entry by entry as it is made. @see EntryRecord */
 export class LayerRecord {
@@ -34,10 +42,10 @@ export class LayerRecord {
     path: string,
     type: EntryType,
     { mode, uid, gid, mtime }: RecordedAttributes,
-    { size, content }: { size: number; content: string },
+    { size, content, xattrs = noXattrs }: RecordedContent,
   ): number {
     const nanoseconds = mtime.sec === 0 ? `${mtime.nsec}` : `${mtime.sec}${String(mtime.nsec).padStart(9, '0')}`;
-    const record: EntryRecord = { path, type, mode, uid, gid, size, mtime: nanoseconds, content };
+    const record: EntryRecord = { path, type, mode, uid, gid, size, mtime: nanoseconds, content, xattrs };
     return this.#append(entryColumns.map((column) => record[column]));
   }
 
@@ -58,14 +66,7 @@ export class LayerRecord {
 
   /** Hands everything to the kernel. */
   flush(): void {
-    try {
-      for (let done = 0; done < this.#pending; ) {
-        done += writeSync(this.#fd, this.#piece, done, this.#pending - done, this.#written + done);
-      }
-    } catch (error) {
-      throw hostError('the record of the layer', error as NodeJS.ErrnoException);
-    }
-    this.#written += this.#pending;
+    this.#write(this.#piece.subarray(0, this.#pending));
     this.#pending = 0;
   }
 
@@ -76,11 +77,24 @@ export class LayerRecord {
 
   #append(values: readonly unknown[]): number {
     const line = `${JSON.stringify(values)}\n`;
-    // Two bytes a character at most; two longest paths take 48 KiB, all escaped.
-    if (this.#pending + line.length * 2 > chunkBytes) this.flush();
+    // Two bytes a character at most. Two longest paths take 48 KiB, all escaped; names of extended attributes may take more.
+    const room = line.length * 2;
+    if (this.#pending + room > chunkBytes) this.flush();
     const offset = this.#written + this.#pending;
-    this.#pending += this.#piece.write(line, this.#pending);
+    if (room <= chunkBytes) this.#pending += this.#piece.write(line, this.#pending);
+    else this.#write(Buffer.from(line));
     return offset;
+  }
+
+  #write(bytes: Buffer): void {
+    try {
+      for (let done = 0; done < bytes.byteLength; ) {
+        done += writeSync(this.#fd, bytes, done, bytes.byteLength - done, this.#written + done);
+      }
+    } catch (error) {
+      throw hostError('the record of the layer', error as NodeJS.ErrnoException);
+    }
+    this.#written += bytes.byteLength;
   }
 }
 
@@ -109,10 +123,13 @@ function damaged(path: string, line: number): never {
 /** A path that is gone has nothing but itself. */
 type RecordLine = EntryRecord | Pick<EntryRecord, 'path'>;
 
+/** Of a path that is gone; of versions that did not note extended attributes; of this one. */
+const lineLengths = [1, entryColumns.length - 1, entryColumns.length];
+
 /** Undefined for what no `LayerRecord` writes. */
 function parseLine(line: string): RecordLine | undefined {
   const values = arrayOf(line);
-  if (typeof values[0] !== 'string' || ![1, entryColumns.length].includes(values.length)) return undefined;
+  if (typeof values[0] !== 'string' || !lineLengths.includes(values.length)) return undefined;
   return Object.fromEntries(values.map((value, index) => [entryColumns[index]!, value])) as unknown as RecordLine;
 }
 

@@ -1,4 +1,4 @@
-import type { EntryRecord } from '../lib/layer-facts.ts';
+import type { EntryRecord, XattrRecord } from '../lib/layer-facts.ts';
 import { pathOfPlace } from './directory-handles.ts';
 import type { LayerRecord } from './layer-record.ts';
 import type { Timestamp } from './pax.ts';
@@ -21,6 +21,7 @@ export interface Inode {
   readonly size: number;
   /** As in `EntryRecord.content`. */
   readonly content: string;
+  xattrs: XattrRecord | undefined;
 }
 
 /** A file with one name, all its bytes and no `security.capability`. It has no node: only its line in the record. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { EntryRecord } from '../lib/layer-facts.ts';
-import type { LayerRecord, RecordedAttributes } from './layer-record.ts';
+import type { LayerRecord, RecordedAttributes, RecordedContent } from './layer-record.ts';
 
 const removed = -2;
 const free = -1;
@@ -28,7 +28,7 @@ export class PlainFiles {
   }
 
   /** Nothing else is at the path. */
-  add(path: string, attributes: RecordedAttributes, own: { size: number; content: string }): void {
+  add(path: string, attributes: RecordedAttributes, own: RecordedContent): void {
     if (this.#used * 4 >= this.#hashes.length * 3) this.#grow();
     this.#put(hashOf(path), this.#record.add(path, 'file', attributes, own));
     this.#contentBytes += own.size;

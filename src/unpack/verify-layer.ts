@@ -1,14 +1,15 @@
 import { fstatSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
-import type { EntryRecord } from '../lib/layer-facts.ts';
+import type { EntryRecord, XattrRecord } from '../lib/layer-facts.ts';
 import { splitDevice } from '../lib/libc.ts';
 import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
 import { errnoName } from '../lib/libc-library.ts';
-import { getXattr, listXattrs } from './attributes.ts';
-import { chunkBytes } from './byte-source.ts';
+import { capabilityXattr, checksumOf, recordXattrs, type XattrReader, xattrsAt, xattrsOfFd } from './attributes.ts';
+import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { namesIn, openSteps, openTreeRoot } from './directory-handles.ts';
-import { readLayerRecord } from './layer-record.ts';
+import { printableName } from './errors.ts';
+import { noXattrs, readLayerRecord } from './layer-record.ts';
 
 /** One thing about a layer on disk that is not as it was unpacked. */
 export interface LayerFinding {
@@ -21,12 +22,15 @@ export interface LayerFinding {
 const entriesPerTurn = 100;
 
 /** No entry names the root, which is always like this. @see layers.md N4 */
-const root: EntryRecord = { path: '.', type: 'dir', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: '0', content: '' };
+const root: EntryRecord = {
+  ...{ path: '.', type: 'dir', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: '0', content: '' },
+  xattrs: noXattrs,
+};
 
 /**
  * Compares an unpacked layer with the record made when it was unpacked: every path, its type, mode, owner, size, time,
- * symlink targets, devices, whiteouts, opaque marks, and on request the content of files (CRC-32: against damage, not
- * malice). Reads only.
+ * extended attributes, symlink targets, devices, whiteouts, opaque marks, and on request the content of files (CRC-32:
+ * against damage, not malice). Reads only.
  */
 export async function* verifyLayer(
   dir: string,
@@ -57,10 +61,24 @@ export async function* verifyLayer(
 }
 
 function compare(rootFd: number, record: EntryRecord, withContent: boolean): string | undefined {
-  const { path, type } = record;
+  const names = record.path.split('/');
+  const name = names.pop()!;
+  const parent = names.length === 0 ? rootFd : openSteps(rootFd, names);
+  if (parent < 0) return whyNotOpen(parent);
+  try {
+    return compareIn(parent, name, record, withContent);
+  } finally {
+    if (parent !== rootFd) closeFd(parent);
+  }
+}
+
+function compareIn(parent: number, name: string, record: EntryRecord, withContent: boolean): string | undefined {
+  const { type } = record;
   const readable = type === 'dir' || (type === 'file' && withContent);
-  const fd = openPath(rootFd, path, readable ? openFlags.readOnly : openFlags.pathOnly);
-  if (fd < 0) return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(-fd)) ? 'missing' : errnoName(-fd);
+  // What has become a fifo would wait for a writer.
+  const access = readable ? openFlags.readOnly | openFlags.nonBlock : openFlags.pathOnly;
+  const fd = openAt(parent, name, access | openFlags.noFollow);
+  if (fd < 0) return whyNotOpen(fd);
   try {
     const stat = fstatSync(fd, { bigint: true });
     const foundType = typeOf(stat);
@@ -81,18 +99,50 @@ function compare(rootFd: number, record: EntryRecord, withContent: boolean): str
       time: record.mtime,
       content: record.content,
     };
-    const wrong = Object.keys(found).filter((key) => found[key] !== wanted[key]);
-    return wrong.length === 0 ? undefined : wrong.map((key) => `${key} ${found[key]}, want ${wanted[key]}`).join('; ');
+    const wantedXattrs = xattrsOf(record);
+    const problems = [
+      ...differences(found, wanted),
+      ...differences(
+        foundXattrs(readable ? xattrsOfFd(fd) : xattrsAt(parent, name), record, wantedXattrs),
+        wantedXattrs,
+        (xattr) => `xattr ${printableName(xattr)}`,
+      ),
+    ];
+    return problems.length === 0 ? undefined : problems.join('; ');
   } finally {
     closeFd(fd);
   }
 }
 
+type Values = Readonly<Record<string, string>>;
+
+function differences(found: Values, wanted: Values, shown = (key: string) => key): string[] {
+  return Object.keys({ ...wanted, ...found })
+    .filter((key) => found[key] !== wanted[key])
+    .map((key) => `${shown(key)} ${found[key] ?? 'missing'}, want ${wanted[key] ?? 'none'}`);
+}
+
+const opaqueMark = checksumOf(Buffer.from('y'));
+
+/** What an entry has to have, as far as its record says, and the mark of an opaque directory. */
+function xattrsOf({ type, content, xattrs = noXattrs }: EntryRecord): XattrRecord {
+  return type === 'dir' && content !== '' ? { ...xattrs, [content]: opaqueMark } : xattrs;
+}
+
+/** The wanted ones, and others that are damage: not labels and the like, which the host sets by itself. */
+function foundXattrs(reader: XattrReader, { xattrs }: EntryRecord, wanted: XattrRecord): XattrRecord {
+  const others = reader
+    .names()
+    .filter((xattr) => xattr.startsWith('trusted.overlay.') || (xattrs && mayBeFromImage(xattr)));
+  return recordXattrs(new Set([...Object.keys(wanted), ...others]), reader);
+}
+
+function mayBeFromImage(xattr: string): boolean {
+  return xattr.startsWith('user.') || xattr.startsWith('system.posix_acl_') || xattr === capabilityXattr;
+}
+
 function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, withContent: boolean): string {
   switch (type) {
-    case 'dir':
-      if (content !== '' && getXattr(fd, content) === undefined) return 'not opaque';
-      return listXattrs(fd).find((name) => name.startsWith('trusted.overlay.') && name !== content) ?? content;
     case 'file':
       return withContent && content !== '' ? checksum(fd) : content;
     case 'symlink': {
@@ -110,23 +160,22 @@ function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, wit
 }
 
 function checksum(fd: number): string {
-  const buffer = Buffer.allocUnsafe(chunkBytes);
-  let crc = 0;
-  for (;;) {
-    const length = readSync(fd, buffer, 0, chunkBytes, null);
-    if (length === 0) return crc.toString(16).padStart(8, '0');
-    crc = crc32(buffer.subarray(0, length), crc);
+  const buffer = takeChunk();
+  try {
+    let crc = 0;
+    for (;;) {
+      const length = readSync(fd, buffer, 0, chunkBytes, null);
+      if (length === 0) return crc.toString(16).padStart(8, '0');
+      crc = crc32(buffer.subarray(0, length), crc);
+    }
+  } finally {
+    giveChunkBack(buffer);
   }
 }
 
-function openPath(rootFd: number, path: string, access: number): number {
-  const names = path.split('/');
-  const name = names.pop()!;
-  const parent = names.length === 0 ? rootFd : openSteps(rootFd, names);
-  if (parent < 0) return parent;
-  const fd = openAt(parent, name, access | openFlags.noFollow);
-  if (parent !== rootFd) closeFd(parent);
-  return fd;
+function whyNotOpen(result: number): string {
+  const name = errnoName(-result);
+  return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(name) ? 'missing' : name;
 }
 
 function namesBelow(rootFd: number, directory: string): string[] {

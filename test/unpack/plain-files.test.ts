@@ -50,5 +50,12 @@ test('a line as long as lines can be is written and read whole', async () => {
   record.add('before', 'file', attributes, { size: 0, content: '' });
   const offset = record.add(longest, 'symlink', attributes, { size: 0, content: longest });
   expect(record.read(offset)).toMatchObject({ path: longest, content: longest });
-  expect(readLayerRecord(path).get(longest)).toMatchObject({ type: 'symlink' });
+  const xattrs = Object.fromEntries(
+    Array.from({ length: 2000 }, (_, index) => [`user.${index}.${'\xff'.repeat(240)}`, '0']),
+  );
+  const next = record.add('many', 'file', attributes, { size: 0, content: '', xattrs });
+  record.add('after', 'file', attributes, { size: 0, content: '' });
+  expect(record.read(next)).toMatchObject({ path: 'many', xattrs });
+  expect([...readLayerRecord(path).keys()]).toEqual(['before', longest, 'many', 'after']);
+  expect(readLayerRecord(path).get(longest)).toMatchObject({ type: 'symlink', xattrs: {} });
 });

@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   lchownSync,
   mkdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -11,20 +15,44 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { lremovexattr, lsetxattr, utimensat } from '../../src/lib/libc.ts';
+import { lgetxattr, lremovexattr, lsetxattr, mkfifo, utimensat } from '../../src/lib/libc.ts';
 import { UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
 import { type MadeLayer, makeLayer } from '../support/layer-factory.ts';
+import type { TarFields } from '../support/tar-builder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const isRoot = process.getuid?.() === 0;
 
+/** A POSIX ACL as the kernel takes it: what the owner, user 1 and the group may do, the mask, and all others. */
+function acl(owner: number, named: number, group: number, mask = named, others = 0): Buffer {
+  const entries = [
+    [0x01, owner],
+    [0x02, named],
+    [0x04, group],
+    [0x10, mask],
+    [0x20, others],
+  ] as const;
+  const buffer = Buffer.alloc(4 + 8 * entries.length);
+  buffer.writeUInt32LE(2);
+  for (const [index, [tag, permissions]] of entries.entries()) {
+    buffer.writeUInt16LE(tag, 4 + 8 * index);
+    buffer.writeUInt16LE(permissions, 6 + 8 * index);
+    buffer.writeInt32LE(tag === 0x02 ? 1 : -1, 8 + 8 * index);
+  }
+  return buffer;
+}
+const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
+
 describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (needs root on Linux)', () => {
   let layer: MadeLayer;
-  beforeEach(async () => {
+  const layerOf = async (...entries: TarFields[]) => {
     const folder = await temporaryFolder();
     const pool = new UnpackPool({ workers: 1 });
     onTestFinished(() => pool.close());
-    layer = await makeLayer({ pool, folder, support: { mode: 'overlay', userxattr: false } }, 'layer', [
+    return makeLayer({ pool, folder, support: { mode: 'overlay', userxattr: false } }, 'layer', entries);
+  };
+  beforeEach(async () => {
+    layer = await layerOf(
       { name: 'd/', type: '5' },
       { name: 'd/f', data: 'content', pax: { mtime: '1500000000.123456789' } },
       { name: 'd/l', type: '2', link: 'f' },
@@ -32,7 +60,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
       { name: 'opaque/.wh..wh..opq' },
       { name: '.wh.gone' },
       { name: 'n\xff', data: 'bytes' },
-    ]);
+    );
   });
 
   const findings = async (options?: { content: boolean }) => {
@@ -83,16 +111,20 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
       },
       /^gone: file, want a whiteout$/,
     ],
-    ['a lost opaque mark', () => lremovexattr(at('opaque'), 'trusted.overlay.opaque'), /^opaque: content not opaque/],
+    [
+      'a lost opaque mark',
+      () => lremovexattr(at('opaque'), 'trusted.overlay.opaque'),
+      /^opaque: xattr "trusted.overlay.opaque" missing, want/,
+    ],
     [
       'an opaque mark that is not part of it',
       () => lsetxattr(at('d'), 'trusted.overlay.opaque', Buffer.from('y')),
-      /^d: content trusted.overlay.opaque, want $/,
+      /^d: xattr "trusted.overlay.opaque" [0-9a-f]{8}, want none$/,
     ],
     [
       'another mark of overlayfs on an opaque directory',
       () => lsetxattr(at('opaque'), 'trusted.overlay.redirect', Buffer.from('/d')),
-      /^opaque: content trusted.overlay.redirect, want trusted.overlay.opaque$/,
+      /^opaque: xattr "trusted.overlay.redirect" [0-9a-f]{8}, want none$/,
     ],
     ['another mode of the root', () => chmodSync(layer.dir, 0o777), /^\.: mode 0777, want 0755$/],
     [
@@ -105,7 +137,22 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
     ],
   ])('%s is found', async (_, damage, expected) => {
     damage();
-    expect(await findings()).toEqual(expect.arrayContaining([expect.stringMatching(expected)]));
+    for (const content of [false, true])
+      expect(await findings({ content })).toEqual(expect.arrayContaining([expect.stringMatching(expected)]));
+  });
+
+  test('a fifo in the place of a file is found without waiting for a writer', async () => {
+    rmSync(at('d/f'));
+    mkfifo(at('d/f'), 0o644);
+    const later = 'setTimeout(() => fs.openSync(process.argv[1], "r+"), 8000)';
+    const writer = spawn(process.execPath, ['-e', later, at('d/f')]);
+    const exited = once(writer, 'exit');
+    onTestFinished(async () => {
+      writer.kill();
+      await exited;
+    });
+    expect(await findings({ content: true })).toContain('d/f: fifo, want file');
+    expect(writer.exitCode).toBeNull();
   });
 
   test('changed bytes are found when content is asked for', async () => {
@@ -128,4 +175,115 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
       });
     },
   );
+
+  describe('its extended attributes', () => {
+    beforeEach(async () => {
+      layer = await layerOf(
+        { name: 'plain', data: 'content' },
+        { name: 'file', data: 'x', pax: { 'SCHILY.xattr.user.a': '1', 'SCHILY.xattr.user.n\xff': '' } },
+        { name: 'capable', mode: 0o755, pax: { 'SCHILY.xattr.security.capability': capability } },
+        { name: 'second', type: '1', link: 'capable', mode: 0o755, pax: { 'SCHILY.xattr.user.b': '2' } },
+        { name: 'acl', mode: 0o600, pax: { 'SCHILY.xattr.system.posix_acl_access': acl(7, 7, 7) } },
+        { name: 'other-mode', mode: 0o600, pax: { 'SCHILY.xattr.system.posix_acl_access': acl(7, 7, 7) } },
+        { name: 'linked', type: '1', link: 'other-mode', mode: 0o640 },
+        { name: 'd/', type: '5', mode: 0o755, pax: { 'SCHILY.xattr.system.posix_acl_default': acl(7, 5, 0) } },
+        { name: 'd/child', mode: 0o644 },
+        { name: 'symlink', type: '2', link: 'x', pax: { 'SCHILY.xattr.security.test': 's' } },
+        { name: 'fifo', type: '6', mode: 0o644, pax: { 'SCHILY.xattr.system.posix_acl_access': acl(6, 4, 4, 4, 4) } },
+        { name: 'opaque/', type: '5', pax: { 'SCHILY.xattr.user.o': 'o' } },
+        { name: 'opaque/.wh..wh..opq' },
+        { name: 'implied/child' },
+        { name: '.wh.gone' },
+      );
+    });
+
+    test('are as they were recorded', async () => {
+      expect(await findings()).toEqual([]);
+      expect(await findings({ content: true })).toEqual([]);
+    });
+
+    const aclXattr = 'system.posix_acl_access';
+    test.each<[string, () => void, unknown[]]>([
+      [
+        'other values',
+        () => {
+          lsetxattr(at('file'), 'user.a', Buffer.from('2'));
+          lsetxattr(at('symlink'), 'security.test', Buffer.from('t'));
+          lsetxattr(at('fifo'), aclXattr, acl(6, 4, 6, 4, 4));
+          lsetxattr(at('opaque'), 'trusted.overlay.opaque', Buffer.from('x'));
+        },
+        [
+          'fifo: xattr "system.posix_acl_access" …, want …',
+          'file: xattr "user.a" …, want …',
+          'opaque: xattr "trusted.overlay.opaque" …, want …',
+          'symlink: xattr "security.test" …, want …',
+        ],
+      ],
+      [
+        'removed ones, under all names of a file',
+        () => {
+          lremovexattr(at('second'), 'security.capability');
+          lremovexattr(at('d'), 'system.posix_acl_default');
+          lremovexattr(at('file'), Buffer.from('user.n\xff', 'latin1'));
+        },
+        [
+          'capable: xattr "security.capability" missing, want …',
+          'd: xattr "system.posix_acl_default" missing, want …',
+          'file: xattr "user.n\ufffd" missing, want …',
+          'second: xattr "security.capability" missing, want …',
+        ],
+      ],
+      [
+        'added ones',
+        () => {
+          lsetxattr(at('plain'), 'user.a', Buffer.from('1'));
+          lsetxattr(at('plain'), 'trusted.overlay.metacopy', Buffer.alloc(0));
+          lsetxattr(at('d/child'), 'security.capability', capability);
+          lsetxattr(at('implied'), 'system.posix_acl_default', acl(7, 5, 0));
+          lsetxattr(layer.dir, 'user.a', Buffer.from('1'));
+        },
+        [
+          '.: xattr "user.a" …, want none',
+          'd/child: xattr "security.capability" …, want none',
+          'implied: xattr "system.posix_acl_default" …, want none',
+          expect.stringMatching(/^plain: xattr.*; xattr/),
+        ],
+      ],
+    ])('%s are found', async (_, damage, expected) => {
+      damage();
+      for (const content of [false, true]) {
+        const found = await findings({ content });
+        expect(found.map((text) => text.replace(/\b[0-9a-f]{8}\b/g, '…')).sort()).toEqual(expected);
+      }
+    });
+
+    test('that the host sets by itself are none of it', async () => {
+      for (const path of ['plain', 'file', 'd', 'symlink', 'fifo']) {
+        lsetxattr(at(path), 'security.selinux', Buffer.from('system_u:object_r:container_t:s0'));
+        lsetxattr(at(path), 'security.SMACK64', Buffer.from('_'));
+      }
+      expect(await findings({ content: true })).toEqual([]);
+    });
+
+    test('leave the mode as the entry has it, whatever an ACL says', async () => {
+      expect(statSync(at('acl')).mode & 0o7777).toBe(0o600);
+      expect(lgetxattr(at('acl'), aclXattr)).toEqual(acl(6, 7, 7, 0, 0));
+    });
+
+    test('are not missed in a record of a version that did not note them', async () => {
+      const lines = readFileSync(layer.entriesFile, 'utf8').trimEnd().split('\n');
+      const older = lines.map((line) => JSON.stringify((JSON.parse(line) as unknown[]).slice(0, 8)));
+      writeFileSync(layer.entriesFile, `${older.join('\n')}\n`);
+      expect(await findings({ content: true })).toEqual([]);
+      lsetxattr(at('plain'), 'user.a', Buffer.from('1'));
+      lremovexattr(at('capable'), 'security.capability');
+      expect(await findings({ content: true })).toEqual([]);
+      lsetxattr(at('d'), 'trusted.overlay.redirect', Buffer.from('/x'));
+      lremovexattr(at('opaque'), 'trusted.overlay.opaque');
+      expect((await findings()).sort()).toEqual([
+        expect.stringMatching(/^d: xattr "trusted.overlay.redirect"/),
+        expect.stringMatching(/^opaque: xattr "trusted.overlay.opaque" missing/),
+      ]);
+    });
+  });
 });
