@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
@@ -86,8 +87,8 @@ export class Layers {
       });
     }
     const facts = parseFacts(text, diffId);
-    if (facts) return facts;
-    throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the facts of layer ${diffId} cannot be read`, {
+    if (typeof facts !== 'string') return facts;
+    throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the facts of layer ${diffId} (facts.json) ${facts}`, {
       hint: 'Run `lading check --repair`, which unpacks what is damaged again.',
       data: { diffId, path: this.#factsFile(diffId) },
     });
@@ -147,12 +148,12 @@ export class Layers {
     });
   }
 
-  /** Undefined unless the folder has readable facts and the lower directory that they are about. */
+  /** Undefined unless the folder has the facts that were written and the lower directory that they are about. */
   #storedFacts(diffId: Digest): LayerFacts | undefined {
     try {
-      return existsSync(this.dir(diffId))
-        ? parseFacts(readFileSync(this.#factsFile(diffId), 'utf8'), diffId)
-        : undefined;
+      if (!existsSync(this.dir(diffId))) return undefined;
+      const facts = parseFacts(readFileSync(this.#factsFile(diffId), 'utf8'), diffId);
+      return typeof facts === 'string' ? undefined : facts;
     } catch {
       return undefined;
     }
@@ -164,7 +165,7 @@ export class Layers {
 
   async #writeFacts(staged: StagedFolder, facts: LayerFacts): Promise<void> {
     try {
-      writeFileSync(join(staged.path, 'facts.json'), JSON.stringify(facts));
+      writeFileSync(join(staged.path, 'facts.json'), JSON.stringify({ ...facts, crc32: checksumOf(facts) }));
     } catch (error) {
       await staged.discard();
       throw diskError(error, `unpack layer ${facts.diffId}`, this.#root);
@@ -181,12 +182,20 @@ export class Layers {
   }
 }
 
-function parseFacts(text: string, diffId: Digest): LayerFacts | undefined {
+/** @returns the facts, or what is wrong with them */
+function parseFacts(text: string, diffId: Digest): LayerFacts | 'cannot be read' | 'are not those that were written' {
   try {
-    const facts = JSON.parse(text) as LayerFacts;
+    // Facts of earlier versions have no checksum.
+    const { crc32: checksum, ...facts } = JSON.parse(text) as LayerFacts & { readonly crc32?: string };
+    if (checksum !== undefined && checksum !== checksumOf(facts)) return 'are not those that were written';
     const lists = [facts.implied, facts.whiteouts, facts.opaques, facts.fresh];
-    return facts.version === 1 && facts.diffId === diffId && lists.every(Array.isArray) ? facts : undefined;
+    return facts.version === 1 && facts.diffId === diffId && lists.every(Array.isArray) ? facts : 'cannot be read';
   } catch {
-    return undefined;
+    return 'cannot be read';
   }
+}
+
+/** Against damage, not malice. */
+function checksumOf(facts: LayerFacts): string {
+  return crc32(JSON.stringify(facts)).toString(16).padStart(8, '0');
 }

@@ -1,4 +1,4 @@
-import { chmod, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -105,6 +105,26 @@ describe('check', () => {
     ]);
     expect(repair.unpackLayer).toHaveBeenCalledTimes(3);
     expect((await store.check({ verifyLayer })).findings).toEqual([]);
+  });
+
+  test('finds facts of a layer that were changed and can be read; those of earlier versions are believed', async () => {
+    const { store, layer } = await storeWithImage();
+    const file = path.join(store.layers.folder(layer.diffId), 'facts.json');
+    const { crc32, ...facts } = JSON.parse(await readFile(file, 'utf8'));
+    expect(crc32).toMatch(/^[0-9a-f]{8}$/);
+    await writeFile(file, JSON.stringify(facts));
+    expect((await store.check()).findings).toEqual([]);
+    expect(await store.layers.facts(layer.diffId)).toEqual(facts);
+    await writeFile(file, JSON.stringify({ ...facts, whiteouts: ['etc/passwd'], crc32 }));
+    const problem = `the facts of layer ${layer.diffId} (facts.json) are not those that were written`;
+    expect(store.layers.has(layer.diffId)).toBe(false);
+    expect((await store.check({ depth: 'quick' })).findings).toMatchObject([
+      { step: 'layers', problem, state: 'found' },
+    ]);
+    const { findings } = await store.check({ repair: hooksFor(store, []), verifyLayer: async () => [] });
+    expect(findings).toMatchObject([{ step: 'layers', problem, state: 'repaired' }]);
+    expect((await store.check()).findings).toEqual([]);
+    expect(await store.layers.facts(layer.diffId)).toEqual(facts);
   });
 
   test('leaves a damaged layer alone while a container uses it, or when its blob is not there', async () => {
