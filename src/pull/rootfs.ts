@@ -61,7 +61,7 @@ async function buildFixUpOf(
   if (!writer) return;
   try {
     const layers = await Promise.all(diffIds.map((diffId) => unpackedLayer(store, diffId)));
-    const needed = await buildFixUp(layers, writer.dir);
+    const needed = await buildFixUp(layers, writer);
     await (needed ? writer.publish() : writer.notNeeded());
   } catch (error) {
     await writer.discard();

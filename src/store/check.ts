@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -39,7 +40,7 @@ export interface RepairHooks {
 export interface CheckOptions {
   /** `quick`: existence, sizes, facts. `full`, the default: every byte of every blob and every entry of every layer. */
   readonly depth?: 'quick' | 'full';
-  /** Compares a layer with the record of its entries: one sentence per deviation. */
+  /** Compares a layer or a fix-up layer with the record of its entries: one sentence per deviation. */
   readonly verifyLayer?: (layer: { dir: string; entriesFile: string }) => Promise<readonly string[]>;
   readonly repair?: RepairHooks;
   readonly signal?: AbortSignal | undefined;
@@ -126,17 +127,18 @@ class Check {
     return known.length;
   }
 
-  /** Fix-up layers are there; one that is lost is worked out again when it is needed. */
-  fixUps(): number {
-    const { fixUps, database } = this.#store;
+  /** Fix-up layers are there and as they were made; any other is worked out again when it is needed. */
+  async fixUps(): Promise<number> {
+    const { fixUps } = this.#store;
     const needed = fixUps.list();
-    const lost = needed.filter((chainId) => fixUps.state(chainId) !== 'needed');
-    for (const chainId of this.#confirmed(lost, (chainId) => fixUps.isKnown(chainId))) {
-      const finding = { step: 'fix-ups', subject: chainId, problem: 'has lost its fix-up layer' } as const;
-      if (this.#options.repair) {
-        database.transaction(() => database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId));
-      }
-      this.findings.push({ ...finding, state: this.#options.repair ? 'repaired' : 'found' });
+    const suspects: { chainId: Digest; problem: string }[] = [];
+    for (const chainId of needed) {
+      this.#options.signal?.throwIfAborted();
+      const problem = await this.#fixUpProblem(chainId);
+      if (problem) suspects.push({ chainId, problem });
+    }
+    for (const { chainId, problem } of this.#confirmed(suspects, ({ chainId }) => fixUps.isKnown(chainId))) {
+      await this.#fixUp(chainId, problem);
     }
     return needed.length;
   }
@@ -203,15 +205,29 @@ class Check {
     const { layers } = this.#store;
     try {
       await layers.facts(diffId);
-      if (this.#options.depth === 'quick' || !this.#options.verifyLayer) return undefined;
-      const deviations = await this.#options.verifyLayer({
-        dir: layers.dir(diffId),
-        entriesFile: layers.entriesFile(diffId),
-      });
+      const deviations = await this.#deviations({ dir: layers.dir(diffId), entriesFile: layers.entriesFile(diffId) });
       return deviations.length === 0 ? undefined : `differs from what was unpacked: ${summary(deviations)}`;
     } catch (error) {
       return errorMessage(error);
     }
+  }
+
+  async #fixUpProblem(chainId: Digest): Promise<string | undefined> {
+    const { fixUps } = this.#store;
+    if (fixUps.state(chainId) !== 'needed') return 'has lost its fix-up layer';
+    const entriesFile = fixUps.entriesFile(chainId);
+    if (!existsSync(entriesFile)) return undefined;
+    try {
+      const deviations = await this.#deviations({ dir: fixUps.dir(chainId), entriesFile });
+      return deviations.length === 0 ? undefined : `has another fix-up layer than was made: ${summary(deviations)}`;
+    } catch (error) {
+      return errorMessage(error);
+    }
+  }
+
+  async #deviations(layer: { dir: string; entriesFile: string }): Promise<readonly string[]> {
+    const { depth, verifyLayer } = this.#options;
+    return depth === 'quick' || !verifyLayer ? [] : verifyLayer(layer);
   }
 
   async #layer(diffId: Digest, problem: string): Promise<void> {
@@ -219,7 +235,7 @@ class Check {
     await this.#settle({ step: 'layers', subject: diffId, problem }, async (hooks) => {
       const blob = await this.#blobOfLayer(diffId, hooks);
       database.transaction(() => {
-        if (leases.keys('layer').has(diffId)) throw new Error('it is in use; stop the containers that use it first');
+        if (leases.keys('layer').has(diffId)) throw inUse();
         database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
         trash.take(layers.folder(diffId));
       });
@@ -227,6 +243,17 @@ class Check {
       if (!blob) return;
       await hooks.unpackLayer(diffId, blob);
       await dropLayerBlobs(this.#store, [{ descriptor: blob, diffId }]);
+    });
+  }
+
+  async #fixUp(chainId: Digest, problem: string): Promise<void> {
+    const { fixUps, leases, database, trash } = this.#store;
+    await this.#settle({ step: 'fix-ups', subject: chainId, problem }, async () => {
+      database.transaction(() => {
+        if (fixUps.state(chainId) === 'needed' && leases.keys('fix-up').has(chainId)) throw inUse();
+        database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId);
+        trash.take(fixUps.folder(chainId));
+      });
     });
   }
 
@@ -261,6 +288,10 @@ class Check {
       this.findings.push({ ...finding, state: 'not-repaired', reason: errorMessage(error) });
     }
   }
+}
+
+function inUse(): Error {
+  return new Error('it is in use; stop the containers that use it first');
 }
 
 interface BlobUse {

@@ -9,6 +9,8 @@ import type { Trash } from './trash.ts';
 export interface FixUpWriter {
   /** Empty, 0755. */
   readonly dir: string;
+  /** Where the record of its directories belongs. */
+  readonly entriesFile: string;
   publish(): Promise<void>;
   /** The chain needs none; that is remembered. */
   notNeeded(): Promise<void>;
@@ -17,7 +19,7 @@ export interface FixUpWriter {
 
 /**
  * Fix-up layers by chainID: what unpacked layers lack because they were unpacked without knowing what is below them,
- * in `<root>/fixups/<hex>/fs/`. Most chains need none.
+ * in `<root>/fixups/<hex>/` with `fs/` and `entries`. Most chains need none.
  * @see layers.md 19
  */
 export class FixUps {
@@ -52,6 +54,11 @@ export class FixUps {
     return join(this.folder(chainId), 'fs');
   }
 
+  /** Those of earlier versions have none. */
+  entriesFile(chainId: Digest): string {
+    return join(this.folder(chainId), 'entries');
+  }
+
   folder(chainId: Digest): string {
     return join(this.#root, 'fixups', digestHex(chainId));
   }
@@ -75,6 +82,7 @@ export class FixUps {
     const dir = await staged.makeTree();
     return {
       dir,
+      entriesFile: join(staged.path, 'entries'),
       publish: async () => {
         await staged.publish();
         this.#insert(chainId, 1);

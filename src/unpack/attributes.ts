@@ -261,6 +261,11 @@ export function recordXattrs(names: Iterable<string>, xattrs: XattrReader): Xatt
   return Object.fromEntries(values.flatMap(([name, value]) => (value ? [[name, checksumOf(value)]] : [])));
 }
 
+/** Not labels and the like, which the host sets by itself. */
+export function mayBeFromImage(xattr: string): boolean {
+  return xattr.startsWith('user.') || xattr.startsWith('system.posix_acl_') || xattr === capabilityXattr;
+}
+
 /** CRC-32 in hex. */
 export function checksumOf(bytes: Buffer): string {
   return crc32(bytes).toString(16).padStart(8, '0');

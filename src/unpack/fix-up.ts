@@ -3,10 +3,11 @@ import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { closeFd, mkdirAt, openAt, openFlags } from '../lib/libc-at.ts';
 import { systemError } from '../lib/libc-library.ts';
-import { listXattrs } from './attributes.ts';
+import { listXattrs, mayBeFromImage, recordXattrs, xattrsOfFd } from './attributes.ts';
 import { copyAttributes, isImageXattr } from './copy-attributes.ts';
 import { DirectoryHandles, openSteps, openTreeRoot, type TreePlace } from './directory-handles.ts';
 import { hostError, namingDisk } from './errors.ts';
+import { LayerRecord } from './layer-record.ts';
 import { deepestFirst } from './layer-tree.ts';
 import { effectiveLayers, type LayerDirectory } from './stack.ts';
 
@@ -20,20 +21,26 @@ import { effectiveLayers, type LayerDirectory } from './stack.ts';
 /** Lookups between two turns of the event loop. */
 const lookupsPerTurn = 200;
 
+export interface FixUpPlace {
+  /** An existing empty directory; becomes the fix-up layer if one is needed. */
+  readonly dir: string;
+  /** A file that does not exist; receives one line for each directory, for `verifyLayer`. */
+  readonly entriesFile: string;
+}
+
 /**
  * @param layers bottom first
- * @param targetDir an existing empty directory; becomes the fix-up layer if one is needed
- * @returns whether the chain needs a fix-up layer; if not, the directory is left empty
+ * @returns whether the chain needs a fix-up layer; if not, nothing is made
  */
-export async function buildFixUp(layers: readonly LayerDirectory[], targetDir: string): Promise<boolean> {
+export async function buildFixUp(layers: readonly LayerDirectory[], place: FixUpPlace): Promise<boolean> {
   const chain = new Chain(effectiveLayers(layers));
   try {
     const wanted = await wantedDirectories(chain);
     if (wanted.size === 0) return false;
-    makeDirectories(chain, wanted, targetDir);
+    makeDirectories(chain, wanted, place);
     return true;
   } catch (error) {
-    throw namingDisk(error, targetDir);
+    throw namingDisk(error, place.dir);
   } finally {
     chain.close();
   }
@@ -65,9 +72,10 @@ interface FixUpNode extends TreePlace {
   readonly children: Map<string, FixUpNode>;
 }
 
-function makeDirectories(chain: Chain, wanted: ReadonlySet<string>, targetDir: string): void {
+function makeDirectories(chain: Chain, wanted: ReadonlySet<string>, { dir, entriesFile }: FixUpPlace): void {
+  const record = new LayerRecord(entriesFile);
   const root: FixUpNode = { path: '', name: '', parent: undefined, children: new Map() };
-  const handles = new DirectoryHandles(root, openTreeRoot(targetDir));
+  const handles = new DirectoryHandles(root, openTreeRoot(dir));
   try {
     for (const path of wanted) {
       let node = root;
@@ -83,11 +91,24 @@ function makeDirectories(chain: Chain, wanted: ReadonlySet<string>, targetDir: s
       }
     }
     for (const node of deepestFirst(root, ({ children }) => children.values())) {
-      chain.copyEffective(node.path, handles.get(node));
+      const fd = handles.get(node);
+      chain.copyEffective(node.path, fd);
+      if (node !== root) recordDirectory(record, node.path, fd);
     }
+    record.flush();
   } finally {
     handles.close();
+    record.close();
   }
+}
+
+function recordDirectory(record: LayerRecord, path: string, fd: number): void {
+  const { mode, uid, gid, mtimeNs } = fstatSync(fd, { bigint: true });
+  const mtime = { sec: Number(mtimeNs / 1_000_000_000n), nsec: Number(mtimeNs % 1_000_000_000n) };
+  const attributes = { mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid), mtime };
+  const xattrs = xattrsOfFd(fd);
+  const content = { size: 0, content: '', xattrs: recordXattrs(xattrs.names().filter(mayBeFromImage), xattrs) };
+  record.add(path, 'dir', attributes, content);
 }
 
 /** One layer of the chain, with its facts as sets. */

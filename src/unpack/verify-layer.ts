@@ -5,7 +5,7 @@ import type { EntryRecord, XattrRecord } from '../lib/layer-facts.ts';
 import { splitDevice } from '../lib/libc.ts';
 import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
 import { errnoName } from '../lib/libc-library.ts';
-import { capabilityXattr, checksumOf, recordXattrs, type XattrReader, xattrsAt, xattrsOfFd } from './attributes.ts';
+import { checksumOf, mayBeFromImage, recordXattrs, type XattrReader, xattrsAt, xattrsOfFd } from './attributes.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { namesIn, openSteps, openTreeRoot } from './directory-handles.ts';
 import { printableName } from './errors.ts';
@@ -129,16 +129,12 @@ function xattrsOf({ type, content, xattrs = noXattrs }: EntryRecord): XattrRecor
   return type === 'dir' && content !== '' ? { ...xattrs, [content]: opaqueMark } : xattrs;
 }
 
-/** The wanted ones, and others that are damage: not labels and the like, which the host sets by itself. */
+/** The wanted ones, and others that are damage. */
 function foundXattrs(reader: XattrReader, { xattrs }: EntryRecord, wanted: XattrRecord): XattrRecord {
   const others = reader
     .names()
     .filter((xattr) => xattr.startsWith('trusted.overlay.') || (xattrs && mayBeFromImage(xattr)));
   return recordXattrs(new Set([...Object.keys(wanted), ...others]), reader);
-}
-
-function mayBeFromImage(xattr: string): boolean {
-  return xattr.startsWith('user.') || xattr.startsWith('system.posix_acl_') || xattr === capabilityXattr;
 }
 
 function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, withContent: boolean): string {

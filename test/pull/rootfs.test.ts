@@ -1,9 +1,11 @@
+import { chmodSync, lchownSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { lsetxattr } from '../../src/lib/libc.ts';
 import { mountOverlay, unmount } from '../../src/lib/overlay.ts';
 import { chainIds, digestOf } from '../../src/oci/index.ts';
-import { copyRootfs, rootfsOf } from '../../src/pull/index.ts';
+import { copyRootfs, layerDeviations, repairHooks, rootfsOf } from '../../src/pull/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { rootMissing } from '../support/root.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -59,6 +61,43 @@ describe.skipIf(missing)(`a root file system (needs: ${missing ?? 'nothing more'
     await rm(deps.store.fixUps.folder(chainId), { recursive: true });
     expect((await rootfsOf(deps, imageId)).lowers).toEqual(lowers);
     expect(await readdir(lowers[0]!)).toEqual(['tmp']);
+  });
+
+  test.skipIf(process.getuid?.() !== 0).each<[string, (tmp: string, fs: string) => void, string]>([
+    ['mode', (tmp) => chmodSync(tmp, 0o755), 'tmp: mode 0755, want 1777'],
+    ['owner', (tmp) => lchownSync(tmp, 7, 8), 'tmp: owner 7:8, want 0:0'],
+    ['time', (tmp) => utimesSync(tmp, 5, 5), 'tmp: time 5000000000, want '],
+    ['attribute', (tmp) => lsetxattr(tmp, 'user.a', Buffer.from('1')), 'tmp: xattr "user.a" 83dcefb7, want none'],
+    ['mode of the root', (_, fs) => chmodSync(fs, 0o700), '.: mode 0700, want 0755'],
+    ['file', (_, fs) => writeFileSync(path.join(fs, 'tmp/x'), ''), 'tmp: time '],
+  ])('with another %s in its fix-up layer is found by check, and repaired', async (_, damage, expected) => {
+    const deps = await testNode();
+    const { imageId } = await pull(deps, reference(registry, 'fix-up:1'));
+    const chainId = chainIds(needsFixUp.diffIds).at(-1)!;
+    const fs = deps.store.fixUps.dir(chainId);
+    const options = { verifyLayer: layerDeviations };
+    expect((await deps.store.check(options)).findings).toEqual([]);
+    damage(path.join(fs, 'tmp'), fs);
+    const problem = expect.stringContaining(`has another fix-up layer than was made: ${expected}`);
+    expect((await deps.store.check({ ...options, depth: 'quick' })).findings).toEqual([]);
+    expect((await deps.store.check(options)).findings).toMatchObject([{ subject: chainId, problem, state: 'found' }]);
+
+    const repair = repairHooks(deps);
+    const lease = deps.store.leases.acquire({ images: [imageId] });
+    expect((await deps.store.check({ ...options, repair })).findings).toMatchObject([{ state: 'not-repaired' }]);
+    lease.release();
+    expect((await deps.store.check({ ...options, repair })).findings).toMatchObject([{ state: 'repaired' }]);
+    await rootfsOf(deps, imageId);
+    expect(deps.store.fixUps.state(chainId)).toBe('needed');
+    expect((await deps.store.check(options)).findings).toEqual([]);
+    expect(statSync(path.join(fs, 'tmp'))).toMatchObject({ mode: 0o41777, uid: 0, gid: 0 });
+  });
+
+  test('with the fix-up layer of an earlier version, which has no record, is taken as it is', async () => {
+    const deps = await testNode();
+    await pull(deps, reference(registry, 'fix-up:1'));
+    await rm(deps.store.fixUps.entriesFile(chainIds(needsFixUp.diffIds).at(-1)!));
+    expect((await deps.store.check({ verifyLayer: layerDeviations })).findings).toEqual([]);
   });
 
   test('can be copied instead', async () => {

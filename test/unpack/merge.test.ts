@@ -67,7 +67,7 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('copied layers (needs r
   test('a chain that needs no fix-up leaves its directory empty', async () => {
     const base = await layer('base', { name: 'd/', type: '5', mode: 0o755 }, { name: 'd/f' });
     const top = await layer('top', { name: 'd/g' });
-    expect(await buildFixUp([base, top], target)).toBe(false);
+    expect(await buildFixUp([base, top], { dir: target, entriesFile: `${target}.entries` })).toBe(false);
     expect(readdirSync(target)).toEqual([]);
   });
 });

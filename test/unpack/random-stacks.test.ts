@@ -36,7 +36,9 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('random stacks (needs r
       }
       const [fixUp, mounted, copied] = [join(dir, 'fix-up'), join(dir, 'mounted'), join(dir, 'copied')];
       for (const path of [fixUp, mounted, copied]) mkdirSync(path);
-      const needed = await buildFixUp(layers, fixUp);
+      const entriesFile = `${fixUp}.entries`;
+      const needed = await buildFixUp(layers, { dir: fixUp, entriesFile });
+      if (needed) for await (const finding of verifyLayer(fixUp, entriesFile)) expect(finding).toBeUndefined();
       mountOverlay({ lowers: lowerDirectories(layers, needed ? fixUp : undefined), target: mounted, support });
       try {
         expect(tree(mounted)).toEqual(expected);
