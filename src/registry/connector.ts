@@ -1,6 +1,7 @@
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net';
 import { type ConnectionOptions, createSecureContext, getCACertificates } from 'node:tls';
 import type { buildConnector as undiciConnector } from 'undici';
+import { errorCode } from '../lib/errors.ts';
 import { buildConnector } from './undici.ts';
 
 export interface TlsOptions {
@@ -53,11 +54,18 @@ export interface ConnectorOptions {
 export const connectTimeoutCode = 'ETIMEDOUT';
 export const handshakeTimeoutCode = 'ERR_TLS_HANDSHAKE_TIMEOUT';
 
+/**
+ * How long one of several addresses may take before the next one is tried instead; Node.js gives the former up then. The
+ * second time is for networks that are slower than that, where an address that cannot be reached at all may come last.
+ */
+const addressTimeoutsMs = [250, 5000] as const;
+
 /** Opens connections for undici, with separate limits for TCP and TLS: the second one says "this is not TLS". */
 export function createConnector(options: ConnectorOptions): undiciConnector.connector {
   let handshake: undiciConnector.connector | undefined;
   return (target, callback) => {
-    const socket = openTcp(target, options);
+    const [hurriedMs, patientMs] = addressTimeoutsMs;
+    let socket: Socket;
     let timer = setTimeout(
       () => socket.destroy(timeoutError(connectTimeoutCode, 'the connection')),
       options.settings.dialTimeoutMs ?? options.connectTimeoutMs,
@@ -70,8 +78,15 @@ export function createConnector(options: ConnectorOptions): undiciConnector.conn
       if (error) callback(error, null);
       else callback(null, connected!);
     };
-    socket.on('error', (error) => settle(error, null));
-    socket.once('connect', () => {
+    const open = (addressTimeoutMs: number) => {
+      socket = openTcp(target, addressTimeoutMs, options);
+      socket.on('error', (error) => {
+        if (addressTimeoutMs === hurriedMs && hasSlowAddress(error)) open(patientMs);
+        else settle(error, null);
+      });
+      socket.once('connect', connected);
+    };
+    const connected = () => {
       if (target.protocol !== 'https:') return settle(null, socket);
       clearTimeout(timer);
       timer = setTimeout(
@@ -84,16 +99,22 @@ export function createConnector(options: ConnectorOptions): undiciConnector.conn
         secured?.once('error', () => secured.destroy());
         settle(error, secured);
       });
-    });
+    };
+    open(hurriedMs);
   };
 }
 
-function openTcp(target: undiciConnector.Options, { lookup }: ConnectorOptions): Socket {
+function hasSlowAddress(error: Error): boolean {
+  return error instanceof AggregateError && error.errors.some((one) => errorCode(one) === connectTimeoutCode);
+}
+
+function openTcp(target: undiciConnector.Options, addressTimeoutMs: number, { lookup }: ConnectorOptions): Socket {
   return connectTcp({
     host: target.hostname,
     port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
     noDelay: true,
     keepAlive: true,
+    autoSelectFamilyAttemptTimeout: addressTimeoutMs,
     ...(lookup && { lookup }),
   });
 }
