@@ -50,8 +50,9 @@ export function availablePlatforms(entries: readonly PlatformEntry[]): string[] 
   return entries.flatMap((entry) => (entry.platform && isImage(entry) ? [formatPlatform(entry.platform)] : []));
 }
 
-function isImage({ mediaType, annotations }: PlatformEntry): boolean {
+function isImage({ mediaType, annotations, platform }: PlatformEntry): boolean {
   if (annotations?.['vnd.docker.reference.type'] === 'attestation-manifest') return false;
+  if (platform?.os === 'unknown' && platform.architecture === 'unknown') return false;
   return mediaType === undefined || isManifestType(mediaType) || isIndexType(mediaType);
 }
 

@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { bareMediaType } from '../oci/media-types.ts';
 import type { Reference } from '../oci/reference.ts';
 import { codingOf, decoderFor } from './content-coding.ts';
 import { isRestOf, parseContentRange } from './content-range.ts';
@@ -113,11 +114,17 @@ export class BlobPlace implements Candidate {
 
   /** A complete answer, of the declared length; decoded where something encoded it on the way. */
   #whole(response: RegistryResponse): OpenedBlob {
-    const { size } = this.#options.descriptor;
+    const { descriptor } = this.#options;
+    const { size } = descriptor;
     const { asked, body } = response;
     if (headerLines(response, 'content-range').length > 0) {
       body.discard().catch(() => {});
       throw contentError('protocol', asked, 'with a part of it (Content-Range) where all was asked for');
+    }
+    // With a length it would be refused for that; without one its bytes would be taken for the first ones of the blob.
+    if (isWebPage(response, descriptor)) {
+      body.discard().catch(() => {});
+      throw contentError('protocol', asked, 'it is a web page (text/html), as login pages and proxies send them');
     }
     const coding = codingOf(headerOf(response, 'content-encoding'));
     // A stored object may carry the header too; then its length is that of the stored bytes, which are wanted.
@@ -131,6 +138,12 @@ export class BlobPlace implements Candidate {
     const hasRanges = headerOf(response, 'accept-ranges') === 'bytes';
     return { offset: 0, bytes: body, resumable: true, hasRanges, asked };
   }
+}
+
+function isWebPage(response: RegistryResponse, { mediaType }: Descriptor): boolean {
+  const isHtml = (type: string) => bareMediaType(type) === 'text/html';
+  const declared = headerOf(response, 'content-type') ?? '';
+  return headerOf(response, 'content-length') === undefined && isHtml(declared) && !isHtml(mediaType);
 }
 
 /** The registry's content is not what its manifest declares. */

@@ -86,7 +86,6 @@ const hintsForFaults: Partial<Record<RegistryErrorKind, string>> = {
   reset: 'Something between here and the registry ends connections; try again.',
   timeout: 'Check that this machine can reach the registry (firewall, proxy, network).',
   truncated: 'Something between here and the registry ends connections; try again.',
-  tls: 'Registries must speak https; one that speaks http can be configured as a server in certs.d/HOST/hosts.toml.',
 };
 
 /** What a 404 is about, where the registry says it. */

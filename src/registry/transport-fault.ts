@@ -74,18 +74,27 @@ function proxyRefusal(error: unknown): TransportFault {
 }
 
 function sorted(error: unknown): TransportFault {
+  if (error instanceof AggregateError && error.errors.length > 0) return sorted(mostTelling(error.errors));
   const code = errorCode(error) ?? '';
   const known = faults[code];
   if (known) return new TransportFault(known[0], known[1], known[2] === 'retryable', error);
   const message = errorMessage(error);
-  if (error instanceof AggregateError && error.errors.length > 0) return sorted(error.errors[0]);
-  if (saysNotTls(error)) return new TransportFault('tls', 'what answers there does not speak TLS', false, error);
+  if (saysNotTls(error)) {
+    return new TransportFault('tls', 'what answers there does not speak TLS', false, error, noTlsHint);
+  }
   if (/CERT|^ERR_TLS_|^ERR_SSL_|SIGNATURE|^EPROTO$/.test(code)) return tlsFault(code, message, error);
   return new TransportFault('protocol', `it does not answer in HTTP: ${message}`, false, error);
 }
 
+/** Of the failures of all addresses of a host. Most machines have no way to one of IPv6, and that is not the reason. */
+function mostTelling(errors: readonly unknown[]): unknown {
+  const isUnreachable = (error: unknown) => /^(?:ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL)$/.test(errorCode(error) ?? '');
+  return errors.find((error) => !isUnreachable(error)) ?? errors[0];
+}
+
 function tlsFault(code: string, message: string, cause: unknown): TransportFault {
-  const [problem, hint] = certificateFaults[code] ?? [`TLS failed: ${printable(message)}`];
+  const { reason = message } = cause as { reason?: string }; // OpenSSL's, without its files and lines
+  const [problem, hint] = certificateFaults[code] ?? [`TLS failed: ${printable(reason)}`, tlsHint];
   const names = code === 'ERR_TLS_CERT_ALTNAME_INVALID' ? namesOfCertificate(cause) : '';
   return new TransportFault('tls', `${problem}${names} (${code})`, false, cause, hint);
 }
@@ -99,6 +108,9 @@ function namesOfCertificate(error: unknown): string {
 
 const authorityHint =
   "Add the authority to the system's, or name its file in NODE_EXTRA_CA_CERTS, or as ca in certs.d/HOST/hosts.toml.";
+const noTlsHint =
+  'Registries must speak https; one that speaks http can be configured as a server in certs.d/HOST/hosts.toml.';
+const tlsHint = 'Lading speaks TLS 1.2 and 1.3: see whether the registry, or a proxy before it, does.';
 const clientHint = 'Name a certificate and its key as client in certs.d/HOST/hosts.toml.';
 const unknownAuthority = ['its certificate comes from an authority that is not trusted here', authorityHint] as const;
 

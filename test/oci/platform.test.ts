@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   armVariant,
+  availablePlatforms,
   formatPlatform,
   hostPlatform,
   matchPlatform,
@@ -137,5 +138,7 @@ describe('selectPlatform', () => {
         { platform: { os: 'unknown', architecture: 'unknown' }, mediaType: manifest },
       ]),
     ).toEqual([3]);
+    const unknown = { platform: { os: 'unknown', architecture: 'unknown' }, mediaType: manifest };
+    expect(availablePlatforms([{ platform, mediaType: manifest }, unknown])).toEqual(['linux/amd64']);
   });
 });

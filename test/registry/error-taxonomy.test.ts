@@ -85,6 +85,17 @@ describe.skipIf(opensslMissing)('certificates', () => {
     expectTold(error, 'TLS', /its certificate has expired/, /must renew it; check the clock/);
   });
 
+  test('and an old version of TLS', async () => {
+    const old = { ...valid, maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' } as PrivateCa;
+    const error = await failureAt('registry.test', old, valid);
+    expectTold(
+      error,
+      'TLS',
+      /: TLS failed: tlsv1 alert protocol version \(ERR_SSL_/,
+      /^Lading speaks TLS 1\.2 and 1\.3/,
+    );
+  });
+
   test('for another name', async () => {
     const error = await failureAt('other.test', valid, valid);
     expectTold(

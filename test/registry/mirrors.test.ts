@@ -107,6 +107,20 @@ describe('a mirror', () => {
     expect(await client.readBlob(reference, small.descriptor, { maxBytes: 1000 })).toEqual(small.bytes);
   });
 
+  test('that sends a web page for a layer gives none of its bytes', async () => {
+    const page: Answer = (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).write('<html>');
+      response.end('Log in</html>');
+    };
+    const { client, upstream, reference } = await setUp({ mirror: page });
+    expect((await collect((await client.fetchBlob(reference, layerDescriptor)).body)).equals(layer)).toBe(true);
+    expect(upstream.requests[0]!.headers.range).toBeUndefined();
+    const { client: alone } = newClient();
+    const error = await failureOf(alone.fetchBlob(referenceAt(await newServer(page)), layerDescriptor));
+    expect(error.data.kind).toBe('protocol');
+    expect(error.message).toContain('a web page (text/html)');
+  });
+
   test('may be somewhere below the root of its host', async () => {
     const { client, mirror, upstream, reference } = await setUp({ mirror: serveImage });
     const certsDir = await newCertsDir({
