@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { diskError, isFull } from './disk.ts';
-import { openCopyOf, openForReading, sharedMemoryNotGrown } from './open-for-reading.ts';
+import { faultsOf, openCopyOf, openForReading, sharedMemoryNotGrown } from './open-for-reading.ts';
 import type { Reserve } from './reserve.ts';
 import { migrations } from './schema.ts';
 
@@ -162,8 +162,7 @@ export class Database {
 
   /** What SQLite finds wrong with the file, one sentence each. */
   faults(): string[] {
-    const rows = this.all<{ quick_check: string }>('PRAGMA quick_check');
-    return rows.map((row) => row.quick_check).filter((line) => line !== 'ok');
+    return this.#guarded(() => (existsSync(this.#path) ? faultsOf(this.#path, { timeout: busyTimeoutMs }) : []));
   }
 
   close(): void {

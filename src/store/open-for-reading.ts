@@ -1,49 +1,69 @@
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
 /**
  * Opens a database in WAL mode so that nothing beside it changes. SQLite makes two files there even for readers, and
  * cannot remove them again. Where they exist a process has the database open, or was killed, and they are used;
- * otherwise nobody writes, and a copy is read.
+ * otherwise nobody writes, and a copy in memory is read.
  */
 export function openForReading(path: string, options: { timeout: number }): DatabaseSync {
   return openCopy(path) ?? openShared(path, options);
 }
 
-/** What a database holds now, open for writing: nobody else sees it. */
+/** What a database holds now, open for writing: in memory, so that a kill leaves nothing. */
 export function openCopyOf(database: DatabaseSync): DatabaseSync {
-  const folder = mkdtempSync(join(tmpdir(), 'lading-'));
+  const name = `file:/lading-${randomUUID()}?vfs=memdb`;
+  const copy = new DatabaseSync(name);
   try {
-    const copy = join(folder, 'copy.db');
-    database.prepare('VACUUM INTO ?').run(copy);
-    const sqlite = new DatabaseSync(copy);
-    sqlite.exec('PRAGMA journal_mode = MEMORY');
-    return sqlite;
-  } finally {
-    // What is open can still be used.
-    rmSync(folder, { recursive: true, force: true });
+    // VACUUM counts as writing.
+    database.exec('PRAGMA query_only = OFF');
+    database.prepare('VACUUM INTO ?').run(name);
+    return copy;
+  } catch (error) {
+    copy.close();
+    throw error;
   }
 }
 
-/** Undefined if somebody writes, or there is no room for a copy. */
+/**
+ * What SQLite finds wrong with the file itself, one sentence each: a copy of a damaged one may be sound.
+ */
+export function faultsOf(path: string, options: { timeout: number }): string[] {
+  const before = quietState(path);
+  const found = before === undefined ? undefined : faultsIn(openImmutable(path));
+  // What somebody writes meanwhile looks damaged.
+  const isTrue = found !== undefined && (found.length === 0 || quietState(path) === before);
+  return isTrue ? found : faultsIn(openShared(path, options));
+}
+
+function faultsIn(sqlite: DatabaseSync): string[] {
+  try {
+    const rows = sqlite.prepare('PRAGMA quick_check').all() as { quick_check: string }[];
+    return rows.map((row) => row.quick_check).filter((line) => line !== 'ok');
+  } finally {
+    sqlite.close();
+  }
+}
+
+/** Undefined if somebody writes. */
 function openCopy(path: string): DatabaseSync | undefined {
   const before = quietState(path);
   if (before === undefined) return undefined;
-  let folder: string | undefined;
+  let source: DatabaseSync | undefined;
+  let copy: DatabaseSync | undefined;
   try {
-    folder = mkdtempSync(join(tmpdir(), 'lading-'));
-    const copy = join(folder, 'copy.db');
-    copyFileSync(path, copy);
-    return quietState(path) === before ? openImmutable(copy) : undefined;
+    source = openImmutable(path);
+    copy = openCopyOf(source);
+    copy.exec('PRAGMA query_only = ON');
   } catch {
-    return undefined;
-  } finally {
-    // What is open can still be read.
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    // Damaged, or somebody writes.
   }
+  const isStill = quietState(path) === before;
+  if (copy || !isStill) source?.close();
+  if (!isStill) copy?.close();
+  return isStill ? (copy ?? source) : undefined;
 }
 
 /** The same text as long as nobody has written; undefined while somebody might. */

@@ -1,7 +1,7 @@
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { openStore } from '../../src/store/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { putImage } from './support/put-image.ts';
@@ -21,6 +21,37 @@ test('a reader makes no file in the root', async () => {
   const reader = await openReader(root);
   expect(reader.images.list()).toHaveLength(1);
   expect(readdirSync(root)).toEqual(before);
+});
+
+test('a reader makes no file anywhere else either: a kill would leave it', async () => {
+  const root = await temporaryFolder();
+  const store = await openStore(root);
+  await putImage(store, 'a');
+  store.close();
+  const before = readdirSync(root);
+  vi.stubEnv('TMPDIR', path.join(root, 'not-there'));
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+  });
+  const reader = await openReader(root);
+  expect(reader.images.list()).toHaveLength(1);
+  expect(readdirSync(root)).toEqual(before);
+  expect(() => reader.database.run('DELETE FROM images')).toThrow();
+});
+
+test('what is wrong with the file itself is found', async () => {
+  const root = await temporaryFolder();
+  const store = await openStore(root);
+  await putImage(store, 'a');
+  store.close();
+  expect((await openReader(root)).database.faults()).toEqual([]);
+  const file = openSync(path.join(root, 'lading.db'), 'r+');
+  const freelistCountOffset = 36;
+  writeSync(file, Buffer.from([0, 0, 0, 5]), 0, 4, freelistCountOffset);
+  closeSync(file);
+  const reader = await openReader(root);
+  expect(reader.database.faults()).toEqual([expect.stringMatching(/freelist/i)]);
+  expect(reader.images.list()).toHaveLength(1);
 });
 
 test('beside a writer it sees what the writer does', async () => {
