@@ -184,6 +184,7 @@ function decompressed(blob: Buffer): Buffer {
   return blob;
 }
 
+/** Extended attributes the reference does not know. */
 function recordLine(record: EntryRecord): string {
-  return JSON.stringify(entryColumns.map((column) => record[column]));
+  return JSON.stringify(entryColumns.filter((column) => column !== 'xattrs').map((column) => record[column]));
 }
