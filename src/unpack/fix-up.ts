@@ -15,7 +15,7 @@ import { effectiveLayers, type LayerDirectory } from './stack.ts';
  * The fix-up layer of a chain (K2): a layer of directories on top of it, for the two things that layers unpacked
  * without their parents cannot know. Directories that a layer only implies get their attributes from the nearest layer
  * below that lists them (P2), and directories with a whiteout that no other layer has become merged, because overlayfs
- * hides whiteouts only then (W7).
+ * hides whiteouts only then (W7). It also makes of one layer two, where that layer has marks that nobody is to see.
  */
 
 /** Lookups between two turns of the event loop. */
@@ -48,6 +48,8 @@ export async function buildFixUp(layers: readonly LayerDirectory[], place: FixUp
 
 async function wantedDirectories(chain: Chain): Promise<Set<string>> {
   const wanted = new Set<string>();
+  // A layer without another one is bound, and overlayfs hides its own marks only in what it mounts.
+  if (chain.topmostFirst.length === 1 && chain.topmostFirst[0]!.opaques.size > 0) wanted.add('');
   let lookups = 0;
   for (const layer of chain.topmostFirst) {
     const candidates = [

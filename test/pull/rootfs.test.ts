@@ -2,7 +2,7 @@ import { chmodSync, lchownSync, statSync, utimesSync, writeFileSync } from 'node
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { lsetxattr } from '../../src/lib/libc.ts';
+import { llistxattr, lsetxattr } from '../../src/lib/libc.ts';
 import { mountOverlay, unmount } from '../../src/lib/overlay.ts';
 import { chainIds, digestOf } from '../../src/oci/index.ts';
 import { copyRootfs, layerDeviations, repairHooks, rootfsOf } from '../../src/pull/index.ts';
@@ -21,6 +21,7 @@ const image = testImage({
     tarOf({ 'etc/.wh.old': '', 'tmp/new': 'new' }),
   ],
 });
+const opaque = testImage({ layers: [tarOf({ 'd/': '', 'd/.wh..wh..opq': '', 'd/f': 'new' })] });
 const needsFixUp = testImage({ layers: [tarOf({ 'tmp/': '' }, { mode: 0o1777 }), tarOf({ 'tmp/new': 'new' })] });
 
 describe.skipIf(missing)(`a root file system (needs: ${missing ?? 'nothing more'})`, () => {
@@ -29,6 +30,7 @@ describe.skipIf(missing)(`a root file system (needs: ${missing ?? 'nothing more'
     registry = await startDockerRegistry();
     await pushImage(registry, 'app', '1', image);
     await pushImage(registry, 'fix-up', '1', needsFixUp);
+    await pushImage(registry, 'opaque', '1', opaque);
     await pushImage(registry, 'empty', '1', testImage({ layers: [] }));
   });
   afterAll(() => registry.close());
@@ -46,6 +48,24 @@ describe.skipIf(missing)(`a root file system (needs: ${missing ?? 'nothing more'
     expect(await readFile(path.join(target, 'tmp/new'), 'utf8')).toBe('new');
     unmount(target);
   });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'shows no marks of overlayfs where one layer is all (needs root to mount)',
+    async (context) => {
+      const deps = await testNode();
+      const support = await deps.store.overlay();
+      if (support.mode === 'copy') context.skip(support.reason);
+      const { imageId } = await pull(deps, reference(registry, 'opaque:1'));
+      const { lowers } = await rootfsOf(deps, imageId);
+      const target = await temporaryFolder();
+      mountOverlay({ lowers, target, support });
+      onTestFinished(() => unmount(target));
+      expect(await readFile(path.join(target, 'd/f'), 'utf8')).toBe('new');
+      const names = llistxattr(path.join(target, 'd')).map(String);
+      expect(names.filter((name) => name.includes('overlay'))).toEqual([]);
+      unmount(target);
+    },
+  );
 
   test('has the fix-up layer of its chain on top, built once and with the pull', async () => {
     const deps = await testNode();
