@@ -2,13 +2,20 @@ import { debugLog } from '../lib/debug.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Reference } from '../oci/reference.ts';
-import { ChunksRefused, chunkBytes, SessionLost, uploadInChunks } from './chunked-upload.ts';
+import { ChunksRefused, chunkBytes, uploadInChunks } from './chunked-upload.ts';
 import type { Endpoint } from './endpoint.ts';
 import { hasBlob } from './has-blob.ts';
 import { RegistryError } from './registry-error.ts';
 import type { CallOptions, Requester, SendOptions } from './requester.ts';
 import { maxRetryAfterMs } from './retry.ts';
-import { abandonSession, finishSession, openSession, type UploadSession, type UploadTarget } from './upload-session.ts';
+import {
+  abandonSession,
+  finishSession,
+  openSession,
+  SessionLost,
+  type UploadSession,
+  type UploadTarget,
+} from './upload-session.ts';
 
 /** The content of a blob; called again when it must be sent again. */
 export type BlobSource = () => AsyncIterable<Uint8Array> | Uint8Array;
@@ -34,14 +41,18 @@ export async function uploadBlob(
   source: BlobSource,
   { mountFrom, ...options }: UploadOptions & SendOptions,
 ): Promise<boolean> {
-  if (await hasBlob(requester, endpoint, { repository }, descriptor, options, 'push')) return false;
+  const isThere = () => hasBlob(requester, endpoint, { repository }, descriptor, options, 'push');
+  if (await isThere()) return false;
   const upload: UploadTarget = { requester, endpoint, repository, descriptor, options };
   const { retrier } = requester;
   let way: Way = 'whole';
   let chunksWork = descriptor.size > chunkBytes;
+  /** Without an answer to the last request; that of a large blob may take a registry longer than anybody waits. */
+  let mayBeThere = false;
   for (let attempt = 1; ; attempt += 1) {
     let session: UploadSession | undefined;
     try {
+      if (mayBeThere && (await isThere())) return true;
       session = await openSession(upload, mountFrom);
       if (!session) return false;
       if (way === 'whole') {
@@ -59,6 +70,7 @@ export async function uploadBlob(
       }
       log('upload of %s: %s', descriptor.digest, errorMessage(error));
       way = next;
+      mayBeThere = error instanceof RegistryError && error.data.unreachable;
       if (error instanceof RegistryError && error.data.unreachable) {
         await retrier.sleep(Math.max(error.data.retryAfterMs ?? 0, retrier.backoffMs(attempt)), options.signal);
       }

@@ -2,7 +2,14 @@ import { debugLog } from '../lib/debug.ts';
 import { isPassing } from './endpoints-error.ts';
 import type { RegistryResponse } from './requester.ts';
 import { headerOf } from './transport.ts';
-import { finishSession, locationOf, type UploadSession, type UploadTarget, uploadRequest } from './upload-session.ts';
+import {
+  finishSession,
+  locationOf,
+  SessionLost,
+  type UploadSession,
+  type UploadTarget,
+  uploadRequest,
+} from './upload-session.ts';
 
 /** Some registries take no more in one PATCH (GHCR). */
 export const chunkBytes = 4 * 1024 * 1024;
@@ -13,9 +20,6 @@ const log = debugLog('registry');
 
 /** The registry cannot take a blob in chunks, or not in ours. */
 export class ChunksRefused extends Error {}
-
-/** The registry has lost what it had, and cannot say how far it came: begin anew. */
-export class SessionLost extends Error {}
 
 /**
  * Sends a blob chunk by chunk. After a failure the registry is asked how far it came, and the rest follows.

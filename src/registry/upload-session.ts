@@ -20,6 +20,9 @@ export interface UploadTarget {
   readonly options: SendOptions;
 }
 
+/** The registry has lost what it had, or cannot say how far it came: begin anew. */
+export class SessionLost extends Error {}
+
 /** A place for the content of one blob that the registry has made. */
 export interface UploadSession {
   /** Where the next bytes go. */
@@ -68,7 +71,7 @@ async function mount(
   return response.status === 201 ? 'mounted' : sessionOf(response);
 }
 
-/** Ends an upload: the registry has all the content, or gets it now. */
+/** Ends an upload: the registry has all the content, or gets it now. @throws SessionLost; RegistryError */
 export async function finishSession(
   { requester, endpoint, repository, descriptor, options }: UploadTarget,
   location: URL,
@@ -84,11 +87,12 @@ export async function finishSession(
       headers: { 'content-type': 'application/octet-stream' },
       body,
       what: `the upload of blob ${digest} to ${repository}`,
-      accept: [200, 201, 204],
+      accept: [200, 201, 204, 404],
     },
     options,
   );
   await response.body.discard();
+  if (response.status === 404) throw new SessionLost('it does not know the upload');
 }
 
 /** Tells the registry that nothing more will come. It may not care, and neither do we. */

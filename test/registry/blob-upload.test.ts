@@ -60,6 +60,34 @@ test('a failed upload begins again, with a new session and the whole body', asyn
   expect(server.requests.at(-1)!.body.equals(blob)).toBe(true);
 });
 
+test('a session that the registry has lost is begun anew, a few times', async () => {
+  let lost = 1;
+  const server = await newServer(({ method }, response) => {
+    if (method === 'POST') return response.writeHead(202, { location: '/up' }).end();
+    if (method !== 'PUT') return response.writeHead(404).end();
+    lost -= 1;
+    return response.writeHead(lost >= 0 ? 404 : 201).end();
+  });
+  const { client } = newClient();
+  expect(await client.pushBlob(referenceAt(server), descriptor, inPieces)).toBe(true);
+  expect(server.requests.map(({ method }) => method)).toEqual(['HEAD', 'POST', 'PUT', 'POST', 'PUT']);
+  lost = Number.POSITIVE_INFINITY;
+  const error = await failureOf(client.pushBlob(referenceAt(server), descriptor, inPieces));
+  expect(error.message).toMatch(/loses the upload of blob .*: it does not know the upload$/);
+});
+
+test('what the registry has after all, though its answer never came, is not sent again', async () => {
+  let stored: Buffer | undefined;
+  const server = await newServer(({ method, body }, response) => {
+    if (method === 'POST') return response.writeHead(202, { location: '/up' }).end();
+    if (method === 'HEAD') return response.writeHead(stored ? 200 : 404).end();
+    stored = body;
+    return response.socket?.destroy();
+  });
+  expect(await newClient().client.pushBlob(referenceAt(server), descriptor, inPieces)).toBe(true);
+  expect(server.requests.map(({ method }) => method)).toEqual(['HEAD', 'POST', 'PUT', 'HEAD']);
+});
+
 test('a refused digest is final, and the registry is told that nothing more comes', async () => {
   const server = await newServer(({ method }, response) => {
     if (method === 'POST') return response.writeHead(202, { location: '/up/1' }).end();
