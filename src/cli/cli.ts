@@ -47,12 +47,6 @@ export class Interruption extends Error {
   }
 }
 
-/** The end of a command's `--help`: how it is used, and what for. */
-export function addExamples(command: Command, examples: readonly (readonly [line: string, meaning: string])[]): void {
-  const text = examples.map(([line, meaning]) => `  # ${meaning}\n  ${line}`).join('\n\n');
-  command.addHelpText('after', `\nExamples:\n${text}`);
-}
-
 /** How the configuration wants the store of the node. */
 export function storeOptions({ settings }: Pick<Cli, 'settings'>, options: { readOnly?: boolean } = {}) {
   return { ...options, keepCompressedLayers: settings['store.keepCompressedLayers'] };

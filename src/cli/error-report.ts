@@ -36,7 +36,7 @@ export function reportError(error: unknown, options: ReportOptions): number {
   if (error instanceof CommanderError) return reportUsage(error, options);
   const { verbose } = options;
   const known = error instanceof LadingError || isSystemError(error);
-  write(options, known ? errorMessage(error) : `unexpected: ${errorMessage(error)}`, hintFor(error, verbose));
+  write(options, known ? errorMessage(error) : `unexpected: ${errorMessage(error)}`, hintFor(error, options));
   if (verbose) for (const line of details(error, known)) options.stderr.write(`${printable(line)}\n`);
   return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
 }
@@ -48,7 +48,7 @@ function reportUsage(error: CommanderError, options: ReportOptions): number {
   if (error.code === 'commander.help') return exitCodes.usage;
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
   const similar = /Did you mean (?:one of )?(.*)\?/.exec(suggestion ?? '')?.[1];
-  write(options, message, similar ? `did you mean ${similar}?` : `\`${options.command} --help\` shows how to use it.`);
+  write(options, message, similar ? `did you mean ${similar}?` : usageHint(options));
   return exitCodes.usage;
 }
 
@@ -57,7 +57,12 @@ function write({ stderr }: ReportOptions, message: string, hint: string | undefi
   if (hint !== undefined) stderr.write(`${paint(stderr, 'cyan', 'hint:')} ${printable(hint)}\n`);
 }
 
-function hintFor(error: unknown, verbose: boolean): string | undefined {
+function usageHint({ command }: ReportOptions): string {
+  return `\`${command} --help\` shows how to use it.`;
+}
+
+function hintFor(error: unknown, options: ReportOptions): string | undefined {
+  if (error instanceof UsageError) return error.hint ?? usageHint(options);
   if (error instanceof LadingError) return error.hint;
   const code = errorCode(error);
   if (code === 'EACCES' || code === 'EPERM')
@@ -65,7 +70,7 @@ function hintFor(error: unknown, verbose: boolean): string | undefined {
   if (code === 'ENOTDIR' || code === 'EEXIST')
     return 'Something else is where a folder has to be: move it away, or choose another folder with --root.';
   if (isSystemError(error)) return undefined;
-  return verbose
+  return options.verbose
     ? 'This is a bug in Lading. Please report it with the lines below.'
     : 'This is a bug in Lading. Run the command again with -v and report what it prints.';
 }

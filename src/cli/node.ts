@@ -32,7 +32,7 @@ import { PullEvents } from './pull-events.ts';
 const log = debugLog('cli');
 
 export interface NodeOptions {
-  /** The directory that is the node. */
+  /** The folder that is the node. */
   readonly root: string;
   /** `unpacks`: false where containers cannot run; images are kept as they come. */
   readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers' | 'readOnly'>;

@@ -9,6 +9,7 @@ import { commandTable, defineCommand } from './commands/index.ts';
 import { type Configuration, configFileVariable, loadConfiguration } from './configuration/configuration.ts';
 import { flagOf, type KeyName, keyNames, keyOf, variableOf } from './configuration/keys.ts';
 import { exitCodes, reportError } from './error-report.ts';
+import { helpLayout, helpWidth } from './help.ts';
 
 export interface ProgramContext {
   readonly stdout: NodeJS.WriteStream;
@@ -42,7 +43,9 @@ export async function runProgram(args: readonly string[], context: ProgramContex
       await cli.loadConfiguration();
       await enterUserNamespace(command, cli);
     });
-    await program.parseAsync(withHelpOption(args), { from: 'user' });
+    const words = withHelpOption(program, args.map(withoutEqualsSign));
+    await requireKnownCommand(program, words);
+    await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;
   } catch (error) {
     if (error instanceof Exit) return error.exitCode;
@@ -69,10 +72,12 @@ function createProgram({ stdout, stderr }: ProgramContext): Command {
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
+      getOutHelpWidth: () => helpWidth(stdout),
+      getErrHelpWidth: () => helpWidth(stderr),
       // Errors arrive as exceptions and are reported in one place.
       outputError: () => undefined,
     })
-    .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText('bold', title, { stream: stdout }) })
+    .configureHelp({ ...helpLayout, styleTitle: (title) => styleText('bold', title, { stream: stdout }) })
     .addHelpText('after', (event) => (event.command === program ? '\n`lading COMMAND --help` shows examples.' : ''));
   program.on('option:no-color', turnOffColor);
   for (const { name, summary, group, hidden = false } of commandTable) {
@@ -137,9 +142,24 @@ function flagValue(program: Command, name: KeyName): string | undefined {
 }
 
 /** `lading` and `lading help` list the commands, `lading help COMMAND` describes one. */
-function withHelpOption(args: readonly string[]): readonly string[] {
+function withHelpOption(program: Command, args: readonly string[]): readonly string[] {
   if (args.length === 0) return ['--help'];
-  return args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+  const [name] = program.parseOptions([...args]).operands;
+  return name === 'help' ? [...args.toSpliced(args.indexOf(name), 1), '--help'] : args;
+}
+
+/** `-o=json` as kubectl takes it. */
+function withoutEqualsSign(word: string): string {
+  return word.replace(/^-o=/, '-o');
+}
+
+/** Before commander, which shows the help of the whole program for `lading juggle --help`. */
+async function requireKnownCommand(program: Command, words: readonly string[]): Promise<void> {
+  const [name] = program.parseOptions([...words]).operands;
+  const known = program.commands.map((command) => command.name());
+  if (name === undefined || known.includes(name)) return;
+  const { unknownCommand } = await import('./unknown-command.ts');
+  throw unknownCommand(name, known);
 }
 
 /**

@@ -24,13 +24,19 @@ describe('help', () => {
     expect(stdout).not.toContain('__complete');
   });
 
-  test.each(visible.map(({ name }) => name))('lading %s --help has an example', async (name) => {
-    const { exitCode, stdout, stderr } = await runLading([name, '--help']);
-    expect([exitCode, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/^Usage: lading /);
-    expect(stdout).toMatch(new RegExp(`\nExamples:\n {2}# .+\n {2}.*lading ${name}`));
-    expect(stdout).toContain('--root <dir>');
-  });
+  const subcommands = ['config view', 'config hosts', 'registry serve', 'registry gc'];
+  test.each([...visible.map(({ name }) => name), ...subcommands])(
+    'lading %s --help has an example, and lines of at most 80 columns',
+    async (name) => {
+      const { exitCode, stdout, stderr } = await runLading([...name.split(' '), '--help']);
+      expect([exitCode, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(/^Usage: lading /);
+      const example = name === 'config view' ? 'config' : name;
+      expect(stdout).toMatch(new RegExp(`\nExamples:\n {2}# .+\n {2}.*lading ${example}`));
+      expect(stdout).toContain('--root <dir>');
+      expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    },
+  );
 
   test('lading help COMMAND is lading COMMAND --help', async () => {
     expect(await runLading(['help', 'images'])).toEqual(await runLading(['images', '--help']));
@@ -54,6 +60,15 @@ describe('wrong usage ends with exit code 2 and a hint', () => {
     [['registry', 'serve', '--addr', 'here'], 'cannot listen on "here"', 'An address is HOST:PORT'],
     [['registry', 'serve', '--sail'], "unknown option '--sail'", '`lading registry serve --help` shows how to use it.'],
     [['registry', 'serf'], "unknown command 'serf'", 'did you mean serve?'],
+    [['config', 'hots'], "unknown command 'hots'", 'did you mean hosts?'],
+    [['du'], "unknown command 'du'", 'did you mean df?'],
+    [['serve'], "unknown command 'serve'", 'did you mean registry serve?'],
+    [['logs', 'web'], "unknown command 'logs'", 'Containers belong to the `lading run` that started them'],
+    [['help', 'juggle'], "unknown command 'juggle'", '`lading --help` shows how to use it.'],
+    [['juggle', '--help'], "unknown command 'juggle'", '`lading --help` shows how to use it.'],
+    [['run', '--grace-period', 'x', '-'], "'x' is invalid. Give a whole number of seconds.", '`lading run --help`'],
+    [['registry', 'serve', '--tls-cert', 'x'], '--tls-cert and --tls-key need', '`lading registry serve --help` shows'],
+    [['--kubelet-registry-burst', 'x', 'config'], 'flag --kubelet-registry-burst: ', '`lading config --help`'],
   ])('lading %j', async (args, message, hint) => {
     const { exitCode, stdout, stderr } = await runLading(['--root', root, ...args]);
     expect([exitCode, stdout]).toEqual([2, '']);
@@ -87,6 +102,10 @@ test('--root and LADING_ROOT select the node, also behind the command', async ()
   const env = { LADING_ROOT: other };
   expect((await runLading(['images'], { env })).stderr).toBe(`No images on this node (${other}).\n`);
   expect((await runLading(['images', '--root', root], { env })).stderr).toBe(`No images on this node (${root}).\n`);
+});
+
+test('-o=FORMAT is -o FORMAT, as for kubectl', async () => {
+  expect(await runLading(['--root', root, 'images', '-o=json'])).toEqual({ exitCode: 0, stdout: '[]\n', stderr: '' });
 });
 
 test('version', async () => {

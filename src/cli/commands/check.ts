@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CheckReport } from '../../store/index.ts';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { type Cli, storeOptions } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { plural } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
 
@@ -15,8 +16,8 @@ export function define(command: Command, cli: Cli): void {
     .option('--repair', 'fetch and unpack again what is damaged or missing')
     .option('--quick', 'existence and sizes only, not every byte')
     .addOption(documentFormatOption())
-    .addHelpText('after', '\nThe exit code is 1 when something was found and not repaired.')
     .action((options: CheckCommandOptions) => check(cli, options));
+  addNotes(command, 'The exit code is 1 when something was found and not repaired.');
   addExamples(command, [
     ['lading check', 'Is everything as it was verified when it was pulled?'],
     ['lading check --quick', 'Is everything there?'],

@@ -1,6 +1,7 @@
 import { Argument, type Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { completionScripts, type Shell, shells } from '../completion/scripts.ts';
+import { addExamples } from '../help.ts';
 
 export function define(command: Command, cli: Cli): void {
   command.addArgument(new Argument('<shell>', 'the shell to complete in').choices(shells)).action((shell: Shell) => {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import type { PlannedEndpoint, RequestPlan } from '../../registry/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { configFileVariable } from '../configuration/configuration.ts';
 import { flagOf, type KeyName, keyNames, keyOf, variableOf } from '../configuration/keys.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import {
   type Column,
   type DocumentFormat,
@@ -16,38 +17,46 @@ import {
   printDocument,
   printList,
 } from '../output.ts';
+import { unknownCommand } from '../unknown-command.ts';
 
 export function define(command: Command, cli: Cli): void {
-  command
+  const view = command
     .helpCommand(false)
-    .addHelpText('after', () => `\n${explanation}\n\n${keyList()}`)
     .command('view', { isDefault: true })
     .description('Show each key, its value, and where that comes from (the default)')
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .action((options: ShowOptions) => showConfiguration(cli, options));
+    .allowExcessArguments()
+    .action((options: ShowOptions) => {
+      const [unknown] = view.args;
+      if (unknown !== undefined) throw unknownCommand(unknown, ['view', 'hosts']);
+      return showConfiguration(cli, options);
+    });
   const hosts = command
     .command('hosts')
     .description('Show where an image is asked for, in which order')
     .argument('<image>', 'name; without a tag it means :latest')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nNothing is asked. Mirrors are configured as for containerd, by HOST/hosts.toml in /etc/lading/certs.d and\n' +
-        '/etc/containerd/certs.d; without root in ~/.config/lading/certs.d instead of the first one. LADING_CERTS_D names\n' +
-        'other folders, separated by colons. For registries without such a folder registry.mirrors counts, see lading config.',
-    )
     .action((image: string, options: { output?: DocumentFormat }) => showHosts(cli, image, options.output));
-  const examples = [
+  const viewExamples = [
+    ['lading config', 'What holds, and where does it come from?'],
+    ['lading --store-keep-compressed-layers never config -o wide', 'Try a flag; names of flags and variables'],
+  ] as const;
+  const hostsExamples = [
     ['lading config hosts nginx:1.27', 'Which mirrors would be asked for nginx?'],
     ['lading config hosts -o json ghcr.io/org/app | jq .manifest', 'As URLs, for scripts'],
   ] as const;
-  addExamples(hosts, examples);
-  addExamples(command, [
-    ['lading config', 'What holds, and where does it come from?'],
-    ['lading --store-keep-compressed-layers never config -o wide', 'Try a flag; names of flags and variables'],
-    ...examples,
-  ]);
+  addExamples(view, viewExamples);
+  addNotes(
+    hosts,
+    'Nothing is asked. Mirrors are configured as for containerd, by HOST/hosts.toml in /etc/lading/certs.d and ' +
+      '/etc/containerd/certs.d; without root in ~/.config/lading/certs.d instead of the first one. LADING_CERTS_D ' +
+      'names other folders, separated by colons. For registries without such a folder registry.mirrors counts, see ' +
+      'lading config.',
+  );
+  addExamples(hosts, hostsExamples);
+  addNotes(command, explanation, keyList());
+  addExamples(command, [...viewExamples, ...hostsExamples]);
 }
 
 interface ShowOptions {
@@ -55,14 +64,15 @@ interface ShowOptions {
   readonly headers: boolean;
 }
 
-const explanation = `Each key can be given by a flag, an environment variable or the configuration file, in this order. The file is
-/etc/lading/config.yaml; without root ~/.config/lading/config.yaml; or what --config or ${configFileVariable} names. A dot in the
-name of a key is a level of the file: \`store: {keepCompressedLayers: never}\`.`;
+const explanation =
+  'Each key can be given by a flag, an environment variable or the configuration file, in this order. The file is ' +
+  `/etc/lading/config.yaml; without root ~/.config/lading/config.yaml; or what --config or ${configFileVariable} ` +
+  'names. A dot in the name of a key is a level of the file: `store: {keepCompressedLayers: never}`.';
 
 function keyList(): string {
   const lines = keyNames.map((name) => {
     const { summary, placeholder } = keyOf(name);
-    return `  ${name}\n      ${summary}\n      ${flagOf(name)} ${placeholder}, ${variableOf(name)}`;
+    return `  ${name}\n      ${summary}\n      ${flagOf(name)} ${placeholder}\n      ${variableOf(name)}`;
   });
   return `Keys:\n${lines.join('\n')}`;
 }
@@ -133,7 +143,7 @@ async function describe(cli: Cli, registry: string, plan: RequestPlan): Promise<
     remarksOn(endpoint),
   ]);
   return [
-    `${registry} is configured by ${sourceOf(cli, plan)}\n\n`,
+    `${sourceOf(cli, registry, plan)}\n\n`,
     await formatTable([['#', 'ENDPOINT', 'CAPABILITIES', 'CONNECTION'], ...rows]),
     section('The manifest is asked for at', manifest),
     section('Layers are fetched from', blobs),
@@ -142,12 +152,13 @@ async function describe(cli: Cli, registry: string, plan: RequestPlan): Promise<
   ].join('');
 }
 
-function sourceOf({ configuration }: Cli, { directory, file, mirrorsOf }: RequestPlan): string {
-  if (mirrorsOf !== undefined) return `registry.mirrors (${mirrorsOf}), ${configuration.origins['registry.mirrors']}`;
-  if (file !== undefined) return file;
-  return directory === undefined
-    ? 'nothing: neither a certs.d folder nor registry.mirrors knows it'
-    : `the files in ${directory}`;
+function sourceOf({ configuration }: Cli, registry: string, { directory, file, mirrorsOf }: RequestPlan): string {
+  const by = `${registry} is configured by`;
+  if (mirrorsOf !== undefined)
+    return `${by} registry.mirrors (${mirrorsOf}), ${configuration.origins['registry.mirrors']}`;
+  if (file !== undefined) return `${by} ${file}`;
+  if (directory !== undefined) return `${by} the files in ${directory}`;
+  return `Nothing is configured for ${registry}: neither a certs.d folder nor registry.mirrors knows it`;
 }
 
 function section(title: string, urls: readonly string[]): string {

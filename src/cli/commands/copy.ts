@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { Location } from '../../transfer/index.ts';
 import { archiveInput, archiveOutput, isStandardOutput } from '../archive-streams.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 
 interface CopyCommandOptions {
@@ -20,20 +21,20 @@ export function define(command: Command, cli: Cli): void {
     .addOption(new Option('--platform <os/architecture>', 'one platform (default: this machine)').conflicts('all'))
     .option('-q, --quiet', 'no progress; print the digest only')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nPlaces:\n' +
-        '  IMAGE                       on its registry; docker://IMAGE means the same\n' +
-        '  oci:FOLDER[:LABEL]          an OCI layout\n' +
-        '  oci-archive:FILE[:LABEL]    an OCI layout as a tar archive\n' +
-        '  docker-archive:FILE[:NAME]  what `docker save` writes; of one platform, without its digest\n' +
-        'The FILE - is standard input or output.\n' +
-        '\nThe node is not touched. What the destination has is not sent again; between repositories of one registry blobs\n' +
-        'are linked. Every byte is verified on its way.',
-    )
     .action((source: string, destination: string, options: CopyCommandOptions) =>
       copy(cli, source, destination, options),
     );
+  addNotes(
+    command,
+    'Places:\n' +
+      '  IMAGE                       on its registry; docker://IMAGE means the same\n' +
+      '  oci:FOLDER[:LABEL]          an OCI layout\n' +
+      '  oci-archive:FILE[:LABEL]    an OCI layout as a tar archive\n' +
+      '  docker-archive:FILE[:NAME]  what `docker save` writes: one platform, no digest\n' +
+      'The FILE - is standard input or output.',
+    'The node is not touched. What the destination has is not sent again; between repositories of one registry ' +
+      'blobs are linked. Every byte is verified on its way.',
+  );
   addExamples(command, [
     ['lading copy --all nginx:1.27 registry.example/nginx:1.27', 'Mirror an image with all its platforms'],
     ['lading copy nginx:1.27 oci:layout:nginx', 'Keep it in a folder'],

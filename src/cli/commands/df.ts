@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Store } from '../../store/index.ts';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { type Cli, storeOptions } from '../cli.ts';
 import { type FolderUsage, folderUsage } from '../folder-usage.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanSize, plural } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
 
@@ -26,8 +27,8 @@ export function define(command: Command, cli: Cli): void {
   command
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText('after', '\nRECLAIMABLE is what `lading gc` would free now.')
     .action((options: DfOptions) => df(cli, options));
+  addNotes(command, 'RECLAIMABLE is what `lading gc` would free now.');
   addExamples(command, [
     ['lading df', 'What takes the space of this node?'],
     ["lading df -o json | jq 'map(.size) | add'", 'The sum, in bytes'],

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { StoredEvent } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanDuration } from '../human.ts';
 import {
   type Column,
@@ -25,18 +26,18 @@ export function define(command: Command, cli: Cli): void {
     .option('-f, --follow', 'go on with events as they happen, until Ctrl-C')
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText(
-      'after',
-      '\nWhat happened to the pods of this node in the last hour, oldest first, in the words of Kubernetes. A pull that takes\n' +
-        'longer has an event PullProgress, which is renewed every two seconds.\n\n' +
-        '-o json prints a list of events in the form of the Kubernetes API; with --follow an event on each line.',
-    )
     .action((options: EventsOptions) => events(cli, options));
+  addNotes(
+    command,
+    'What happened to the pods of this node in the last hour, oldest first, in the words of Kubernetes. A pull ' +
+      'that takes longer has an event PullProgress, which is renewed every two seconds.',
+    '-o json prints a list of events in the form of the Kubernetes API; with --follow an event on each line.',
+  );
   addExamples(command, [
     ['lading events', 'What happened in the last hour?'],
     ['lading events --pod web --follow', 'What happens to a pod, as it happens'],
     [
-      `lading events --follow -o json | jq --unbuffered -c 'select(.reason == "PullProgress") | .progress'`,
+      "lading events -f -o json | jq -c '.progress // empty'",
       'Progress of pulls for a program: bytes, rate, seconds left',
     ],
   ]);

@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { PullPolicy } from '../../policy/index.ts';
-import { addExamples, type Cli, Exit, storeOptions } from '../cli.ts';
+import { type Cli, Exit, storeOptions } from '../cli.ts';
 import type { CredentialPluginOptions } from '../credential-plugin-options.ts';
 import type { Diff } from '../explain/diff.ts';
 import type { ExplainContext, ExplainedContainer } from '../explain/explain-subject.ts';
 import type { Subject } from '../explain/subjects.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { type DocumentFormat, printDocument } from '../output.ts';
 
 interface ExplainOptions extends CredentialPluginOptions {
@@ -37,12 +38,12 @@ export function define(command: Command, cli: Cli): void {
     )
     .option('--image-credential-provider-config <file>', "credential plugins: the kubelet's file, or a folder of such")
     .option('--image-credential-provider-bin-dir <dir>', 'where the programs of credential plugins are')
-    .addHelpText(
-      'after',
-      '\nNothing is changed: the registry is asked, the node is looked at. The exit code is 0 when every container could\n' +
-        'start under the pull policy that it has, 1 when one could not.',
-    )
     .action((subjects: string[], options: ExplainOptions) => explainAll(cli, subjects, options));
+  addNotes(
+    command,
+    'Nothing is changed: the registry is asked, the node is looked at. The exit code is 0 when every container ' +
+      'could start under the pull policy that it has, 1 when one could not.',
+  );
   addExamples(command, [
     ['lading explain pod.yaml', 'What would the containers of this pod run on this node, and why?'],
     ['lading explain nginx ghcr.io/org/app:1.2', 'The same for images, under the policy that Kubernetes gives them'],

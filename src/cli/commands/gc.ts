@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import type { CollectedImage, CollectionResult } from '../../agent/index.ts';
 import type { ImageGcPolicy } from '../../policy/index.ts';
 import type { GarbageReport } from '../../store/index.ts';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { type Cli, storeOptions } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanAgo, humanSize } from '../human.ts';
 import type { Node } from '../node.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
@@ -18,15 +19,15 @@ export function define(command: Command, cli: Cli): void {
     .option('--dry-run', 'say what would go, and why, and change nothing')
     .option('--unused', 'remove every image that no container has, as a kubelet does when the node runs out of disk')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nImages go by the rules of a kubelet. When the disk is used to 85%, those that were unused for longest go until it is\n' +
-        'used to 80% (kubelet.imageGCHighThresholdPercent, kubelet.imageGCLowThresholdPercent), but none that is younger than\n' +
-        '2m (kubelet.imageMinimumGCAge); those that no container has had for kubelet.imageMaximumGCAge go whatever the disk\n' +
-        'says. `lading run` does the same every five minutes.\n\n' +
-        'Content without a name is kept for an hour, unfinished downloads for a day, for a pull that was cut off.',
-    )
     .action((options: GcOptions) => gc(cli, options));
+  addNotes(
+    command,
+    'Images go by the rules of a kubelet. When the disk is used to 85%, those that were unused for longest go ' +
+      'until it is used to 80% (kubelet.imageGCHighThresholdPercent, kubelet.imageGCLowThresholdPercent), but ' +
+      'none that is younger than 2m (kubelet.imageMinimumGCAge); those that no container has had for ' +
+      'kubelet.imageMaximumGCAge go whatever the disk says. `lading run` does the same every five minutes.',
+    'Content without a name is kept for an hour, unfinished downloads for a day, for a pull that was cut off.',
+  );
   addExamples(command, [
     ['lading gc --dry-run', 'What would go, and why?'],
     ['lading gc', 'Remove it'],

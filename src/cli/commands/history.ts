@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { ContainerStarts, NameMeaning, Store } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanAgo, shortDigest } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
 
@@ -21,14 +22,15 @@ export function define(command: Command, cli: Cli): void {
     .argument('<image>', 'a name; without a tag it means :latest')
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText(
-      'after',
-      '\nA tag is a name that its owner may move. The table has a line for each digest that the name has meant here,\n' +
-        'newest first; * marks the one that a container started without a pull would run. LAST SEEN is when the registry\n' +
-        'last said so, PULLED BY who gave the name this meaning, RAN BY the containers that ran it, also by digest.\n\n' +
-        'To run an earlier one: lading run --image-override NAME=DIGEST FILE',
-    )
     .action((image: string, options: HistoryOptions) => history(cli, image, options));
+  addNotes(
+    command,
+    'A tag is a name that its owner may move. The table has a line for each digest that the name has meant ' +
+      'here, newest first; * marks the one that a container started without a pull would run. LAST SEEN is when ' +
+      'the registry last said so, PULLED BY who gave the name this meaning, RAN BY the containers that ran it, ' +
+      'also by digest.',
+    'To run an earlier one: lading run --image-override NAME=DIGEST FILE',
+  );
   addExamples(command, [
     ['lading history nginx:1.27', 'Which digests has nginx:1.27 meant on this node?'],
     ['lading history nginx:1.27 -o wide', 'With digests in full, image ids, all containers that ran it'],

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { NameRecord, Store } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples } from '../help.ts';
 import { humanAgo, humanSize, shortDigest } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { ImageLayer, Store } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import type { FoundImage } from '../image-argument.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 
@@ -8,11 +9,8 @@ export function define(command: Command, cli: Cli): void {
   command
     .argument('<image...>', 'names, ids, or beginnings of ids')
     .addOption(documentFormatOption().default('json'))
-    .addHelpText(
-      'after',
-      '\nOne image gives a document, several give an array of documents. Sizes are bytes, times UTC.',
-    )
     .action((texts: string[], { output }: { output: DocumentFormat }) => inspect(cli, texts, output));
+  addNotes(command, 'One image gives a document, several give an array of documents. Sizes are bytes, times UTC.');
   addExamples(command, [
     ['lading inspect nginx:1.27', 'Everything known about an image'],
     ['lading inspect -o yaml nginx:1.27', 'Easier to read'],

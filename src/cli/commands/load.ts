@@ -3,8 +3,9 @@ import type { Platform } from '../../oci/index.ts';
 import type { PullDependencies, PullProgress } from '../../pull/index.ts';
 import type { ImageCollection, ListedImage } from '../../transfer/index.ts';
 import { archiveInput } from '../archive-streams.ts';
-import { addExamples, type Cli, storeOptions } from '../cli.ts';
+import { type Cli, storeOptions } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 import type { ProgressView } from '../progress-view.ts';
 
@@ -23,12 +24,13 @@ export function define(command: Command, cli: Cli): void {
     .option('--platform <os/architecture>', 'which part of an image to load (default: this machine)')
     .option('-q, --quiet', 'no progress; print names only')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nReads OCI layouts and docker archives in a tar, plain or compressed with gzip or zstd, and OCI layouts in a folder.\n' +
-        'Images get the names that they have there. Everything is verified and unpacked as in a pull; no registry is asked.',
-    )
     .action((options: LoadCommandOptions) => load(cli, options));
+  addNotes(
+    command,
+    'Reads OCI layouts and docker archives in a tar, plain or compressed with gzip or zstd, and OCI layouts in ' +
+      'a folder. Images get the names that they have there. Everything is verified and unpacked as in a pull; no ' +
+      'registry is asked.',
+  );
   addExamples(command, [
     ['lading load -i app.tar.gz', 'Load the images of a file'],
     ['docker save app:1.2 | lading load', 'From another engine'],

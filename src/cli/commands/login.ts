@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { UsageError } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { ask, readStandardInput } from '../prompt.ts';
 import { parseRegistry } from '../registry-argument.ts';
 
@@ -14,13 +15,13 @@ export function define(command: Command, cli: Cli): void {
     .argument('[registry]', 'HOST or HOST:PORT', 'docker.io')
     .option('-u, --username <name>', 'user; asked for when left out')
     .option('--password-stdin', 'take the password from standard input')
-    .addHelpText(
-      'after',
-      '\nThe registry is asked whether it accepts them. They are kept as `docker login` keeps them, so that each finds what\n' +
-        'the other has: by the credential helper that ~/.docker/config.json names, else in that file. Prefer a token with\n' +
-        'few rights to a password.',
-    )
     .action((registry: string, options: LoginOptions) => login(cli, registry, options));
+  addNotes(
+    command,
+    'The registry is asked whether it accepts them. They are kept as `docker login` keeps them, so that each ' +
+      'finds what the other has: by the credential helper that ~/.docker/config.json names, else in that file. ' +
+      'Prefer a token with few rights to a password.',
+  );
   addExamples(command, [
     ['lading login ghcr.io', 'Ask for user and password'],
     ['pass ghcr | lading login ghcr.io -u octocat --password-stdin', 'From a password manager'],

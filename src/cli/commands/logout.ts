@@ -1,15 +1,11 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { parseRegistry } from '../registry-argument.ts';
 
 export function define(command: Command, cli: Cli): void {
-  command
-    .argument('[registry]', 'HOST or HOST:PORT', 'docker.io')
-    .addHelpText(
-      'after',
-      '\nForgets what `lading login` or `docker login` keeps, in the helper or the file where it is.',
-    )
-    .action((registry: string) => logout(cli, registry));
+  command.argument('[registry]', 'HOST or HOST:PORT', 'docker.io').action((registry: string) => logout(cli, registry));
+  addNotes(command, 'Forgets what `lading login` or `docker login` keeps, in the helper or the file where it is.');
   addExamples(command, [['lading logout ghcr.io', 'Forget user and password']]);
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
+import { addExamples } from '../help.ts';
 import { type DocumentFormat, documentFormatOption, oneLine, printDocument } from '../output.ts';
 
 export function define(command: Command, cli: Cli): void {

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 
 export function define(command: Command, cli: Cli): void {
-  command
-    .addHelpText(
-      'after',
-      '\nText for Prometheus, under the names that the kubelet has for them: evaluations of pull policies, checks of\n' +
-        'credentials, pulls by size and duration, images that were collected. Counted by every `lading run` that goes on\n' +
-        'on this node, together, since it began.',
-    )
-    .action(() => metrics(cli));
+  command.action(() => metrics(cli));
+  addNotes(
+    command,
+    'Text for Prometheus, under the names that the kubelet has for them: evaluations of pull policies, checks ' +
+      'of credentials, pulls by size and duration, images that were collected. Counted by every `lading run` ' +
+      'that goes on on this node, together, since it began.',
+  );
   addExamples(command, [
     ['lading metrics', 'How often was an image pulled, and how often was it there?'],
     ['lading metrics > /var/lib/prometheus/node-exporter/lading.prom', "For the node exporter's text files"],

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { ApiPod, ApiPodContainer } from '../../api/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanDuration, shortDigest } from '../human.ts';
 import {
   type Column,
@@ -25,8 +26,8 @@ export function define(command: Command, cli: Cli): void {
   command
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText('after', '\nThe pods of every `lading run` that goes on on this node: a line for each container.')
     .action((options: PsOptions) => ps(cli, options));
+  addNotes(command, 'The pods of every `lading run` that goes on on this node: a line for each container.');
   addExamples(command, [
     ['lading ps', 'What runs, and which digest of its image?'],
     ['lading ps -o wide', 'With why containers wait, and when they try again'],

@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import type { Platform, Reference } from '../../oci/index.ts';
 import type { LayerPlan, PullDependencies, PullPlan, PullResult } from '../../pull/index.ts';
 import type { NameRecord } from '../../store/index.ts';
-import { addExamples, type Cli, forEachArgument, storeOptions } from '../cli.ts';
+import { type Cli, forEachArgument, storeOptions } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanAgo, humanSize, plural, shortDigest } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
 
@@ -28,12 +29,12 @@ export function define(command: Command, cli: Cli): void {
     .option('--dry-run', 'say what would be fetched, and fetch nothing')
     .option('-q, --quiet', 'no progress; print the digest only')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nThe registry is asked what the name means; layers that this node has are not fetched again, and what was\n' +
-        'interrupted goes on where it was. Credentials are those of `docker login` (~/.docker/config.json).',
-    )
     .action((images: string[], options: PullCommandOptions) => pull(cli, images, options));
+  addNotes(
+    command,
+    'The registry is asked what the name means; layers that this node has are not fetched again, and what was ' +
+      'interrupted goes on where it was. Credentials are those of `docker login` (~/.docker/config.json).',
+  );
   addExamples(command, [
     ['lading pull nginx:1.27', 'Fetch what is missing of an image'],
     ['lading pull --dry-run nginx:1.27', 'What would be fetched, in bytes?'],

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { NameRecord } from '../../store/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 
 interface PushOptions {
@@ -15,14 +16,14 @@ export function define(command: Command, cli: Cli): void {
     .argument('[destination]', 'name that it gets on its registry (default: the same name)')
     .option('-q, --quiet', 'no progress; print the digest only')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nWhat the registry has is not sent again. The node has images for one platform, and that is what is pushed.\n' +
-        'Credentials are those of `docker login` and `lading login` (~/.docker/config.json).',
-    )
     .action((image: string, destination: string | undefined, options: PushOptions) =>
       push(cli, image, destination, options),
     );
+  addNotes(
+    command,
+    'What the registry has is not sent again. The node has images for one platform, and that is what is ' +
+      'pushed. Credentials are those of `docker login` and `lading login` (~/.docker/config.json).',
+  );
   addExamples(command, [
     ['lading push 127.0.0.1:5000/app:1.2', 'Send an image to the registry that its name says'],
     ['lading push app:1.2 ghcr.io/me/app:1.2', 'Send it under another name'],

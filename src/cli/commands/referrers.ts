@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Descriptor } from '../../oci/index.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanSize } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
 
@@ -28,8 +29,8 @@ export function define(command: Command, cli: Cli): void {
     .option('--artifact-type <type>', 'only those of this type')
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
-    .addHelpText('after', '\nAlso from registries that have no list of referrers: their tag for it is read.')
     .action((image: string, options: ReferrersCommandOptions) => referrers(cli, image, options));
+  addNotes(command, 'Also from registries that have no list of referrers: their tag for it is read.');
   addExamples(command, [
     ['lading referrers ghcr.io/me/app:1.2', 'Is there a signature, or an SBOM?'],
     ['lading referrers -o json 127.0.0.1:5000/app:1', 'With all annotations'],

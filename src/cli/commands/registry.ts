@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { parseCount, parseDuration, parseSize } from '../option-values.ts';
 import { documentFormatOption } from '../output.ts';
 import type { RegistryGcOptions } from '../registry-gc.ts';
@@ -43,17 +44,18 @@ function defineServe(command: Command, cli: Cli): readonly (readonly [string, st
         .conflicts('node'),
     )
     .option('--access-log <file>', 'write a line for each request, in the combined format')
-    .addHelpText(
-      'after',
-      '\nThe images are kept in the folder `registry` of the node (see --root), or in the layout: no other program may write to\n' +
-        'that meanwhile, unless it is served with --read-only. Without --htpasswd and --tokens, who reaches the address can push and delete;\n' +
-        'without --tls-cert, everything is sent in the clear. -v prints a line for each request.\n' +
-        'SIGHUP reads the certificate again and reopens the access log. The users are read again when their file changes.',
-    )
     .action(async (options: ServeOptions) => {
       const { serveRegistry } = await import('../registry-serve.ts');
       await serveRegistry(cli, options);
     });
+  addNotes(
+    serve,
+    'The images are kept in the folder `registry` of the node (see --root), or in the layout: no other program may ' +
+      'write to that meanwhile, unless it is served with --read-only. Without --htpasswd and --tokens, who reaches ' +
+      'the address can push and delete; without --tls-cert, everything is sent in the clear. -v prints a line for ' +
+      'each request.',
+    'SIGHUP reads the certificate again and reopens the access log. The users are read again when their file changes.',
+  );
   const examples = [
     ['lading registry serve', 'Serve on 127.0.0.1:5000'],
     ['lading registry serve --addr 127.0.0.1:0 --root /tmp/demo -v', 'On a free port, elsewhere, with an access log'],
@@ -77,15 +79,15 @@ function defineGc(command: Command, cli: Cli): readonly (readonly [string, strin
         .default(60 * 60 * 1000, '1h'),
     )
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nKept is what has a tag, what an index or manifest that is kept needs, and what refers to it. The registry may go on\n' +
-        'serving. With --grace 0 a push that is under way may have to be repeated.',
-    )
     .action(async (options: RegistryGcOptions) => {
       const { collectGarbage } = await import('../registry-gc.ts');
       await collectGarbage(cli, options);
     });
+  addNotes(
+    gc,
+    'Kept is what has a tag, what an index or manifest that is kept needs, and what refers to it. The registry may ' +
+      'go on serving. With --grace 0 a push that is under way may have to be repeated.',
+  );
   const examples = [
     ['lading registry gc --dry-run', 'What would go?'],
     ['lading registry gc --grace 24h', 'Remove what nobody has used for a day'],

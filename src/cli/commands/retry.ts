@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { RetriedPod } from '../../api/index.ts';
-import { addExamples, type Cli, forEachArgument } from '../cli.ts';
+import { type Cli, forEachArgument } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanDuration } from '../human.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
 
@@ -12,12 +13,12 @@ export function define(command: Command, cli: Cli): void {
   command
     .argument('<pod...>', 'pods of a `lading run` that goes on: POD or NAMESPACE/POD')
     .addOption(documentFormatOption())
-    .addHelpText(
-      'after',
-      '\nAfter a failed pull a pod waits 10 s, then twice as long, up to 5 minutes; the same holds for containers that end\n' +
-        'again and again. This forgets the delays, and the pod tries again at once.',
-    )
     .action((pods: string[], options: RetryOptions) => retry(cli, pods, options));
+  addNotes(
+    command,
+    'After a failed pull a pod waits 10 s, then twice as long, up to 5 minutes; the same holds for containers ' +
+      'that end again and again. This forgets the delays, and the pod tries again at once.',
+  );
   addExamples(command, [
     ['lading retry web', 'The registry is back: do not wait for the end of the back-off'],
     ['lading ps', 'Which pods wait, and why?'],

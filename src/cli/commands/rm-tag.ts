@@ -1,15 +1,17 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 
 export function define(command: Command, cli: Cli): void {
   command
     .argument('<image>', 'REPOSITORY:TAG on its registry, or REPOSITORY@DIGEST with all its tags')
-    .addHelpText(
-      'after',
-      '\nNot every registry allows it; some delete digests only. The tag has to be written: there is no :latest by default.',
-    )
     .action((image: string) => removeTag(cli, image));
+  addNotes(
+    command,
+    'Not every registry allows it; some delete digests only. The tag has to be written: there is no :latest by ' +
+      'default.',
+  );
   addExamples(command, [['lading rm-tag 127.0.0.1:5000/app:old', 'Remove a tag from a registry']]);
 }
 

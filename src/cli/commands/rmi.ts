@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { NameRecord, Store } from '../../store/index.ts';
-import { addExamples, type Cli, forEachArgument, storeOptions } from '../cli.ts';
+import { type Cli, forEachArgument, storeOptions } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import { humanSize, shortDigest } from '../human.ts';
 import type { FoundImage } from '../image-argument.ts';
 
@@ -12,12 +13,12 @@ export function define(command: Command, cli: Cli): void {
   command
     .argument('<image...>', 'names, ids, or beginnings of ids')
     .option('-f, --force', 'also an image that is in use, or an id that several names mean')
-    .addHelpText(
-      'after',
-      '\nA name is removed; the image goes with its last name. Layers that other images need stay. What the names have\n' +
-        'meant stays in `lading history`.',
-    )
     .action((texts: string[], options: RmiOptions) => rmi(cli, texts, options));
+  addNotes(
+    command,
+    'A name is removed; the image goes with its last name. Layers that other images need stay. What the names ' +
+      'have meant stays in `lading history`.',
+  );
   addExamples(command, [
     ['lading rmi nginx:1.27', 'Remove a name, and the image if that was its last name'],
     ['lading rmi --force 4f2b0c9a1d3e', 'Remove an image by id with all its names'],

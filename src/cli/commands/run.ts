@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { RuntimeChoice } from '../../runtime/index.ts';
-import { addExamples, type Cli, Exit } from '../cli.ts';
+import { type Cli, Exit } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 
 export interface RunOptions {
   readonly runtime?: RuntimeChoice;
@@ -31,13 +32,14 @@ export function define(command: Command, cli: Cli): void {
     )
     .option('--image-credential-provider-config <file>', "credential plugins: the kubelet's file, or a folder of such")
     .option('--image-credential-provider-bin-dir <dir>', 'where the programs of credential plugins are')
-    .addHelpText(
-      'after',
-      '\nKinds: Pod and List; Deployment, DaemonSet, StatefulSet and Job through their pod templates. The pull policy is\n' +
-        "evaluated at every start and every restart of a container. Containers use this machine's network.\n\n" +
-        "Ends with the pods' exit code when they are done; Ctrl-C stops them, a second Ctrl-C does not wait for them.",
-    )
     .action((files: string[], options: RunOptions) => run(cli, files, options));
+  addNotes(
+    command,
+    'Kinds: Pod and List; Deployment, DaemonSet, StatefulSet and Job through their pod templates. The pull ' +
+      "policy is evaluated at every start and every restart of a container. Containers use this machine's " +
+      'network.',
+    "Ends with the pods' exit code when they are done; Ctrl-C stops them, a second Ctrl-C does not wait for " + 'them.',
+  );
   addExamples(command, [
     ['lading run pod.yaml', 'Run the pods of a manifest until they end or Ctrl-C'],
     ['kubectl get deployment web -o yaml | lading run -', 'Run a pod of a deployment as it is in a cluster'],
@@ -59,6 +61,6 @@ async function run(cli: Cli, files: readonly string[], options: RunOptions): Pro
 }
 
 function parseSeconds(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('it is a whole number of seconds.');
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Give a whole number of seconds.');
   return Number(text);
 }

@@ -3,7 +3,8 @@ import type { Digest } from '../../oci/index.ts';
 import type { ImageRecord, NameRecord, Store } from '../../store/index.ts';
 import type { ArchiveFormat, FileTarget, NodeManifest } from '../../transfer/index.ts';
 import { archiveOutput } from '../archive-streams.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples, addNotes } from '../help.ts';
 import type { FoundImage } from '../image-argument.ts';
 
 interface SaveOptions {
@@ -21,13 +22,13 @@ export function define(command: Command, cli: Cli): void {
       new Option('--format <format>', 'what to write').choices(formats).default('oci-archive' satisfies ArchiveFormat),
     )
     .option('-q, --quiet', 'no progress')
-    .addHelpText(
-      'after',
-      '\nThe archive has every layer once, and each image under its names; `lading load`, `docker load`, `podman load` and\n' +
-        'skopeo read it. A file gets its name when it is complete. An oci-archive keeps the digests of manifests and layers, a\n' +
-        'docker-archive only the id of the image.',
-    )
     .action((images: string[], options: SaveOptions) => save(cli, images, options));
+  addNotes(
+    command,
+    'The archive has every layer once, and each image under its names; `lading load`, `docker load`, `podman ' +
+      'load` and skopeo read it. A file gets its name when it is complete. An oci-archive keeps the digests of ' +
+      'manifests and layers, a docker-archive only the id of the image.',
+  );
   addExamples(command, [
     ['lading save -o app.tar app:1.2 db:16', 'Two images in one file'],
     ['lading save app:1.2 | lading --root /mnt/other load', 'To another node'],

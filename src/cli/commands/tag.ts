@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
 import { parseArgument, UsageError } from '../error-report.ts';
+import { addExamples, addNotes } from '../help.ts';
 
 export function define(command: Command, cli: Cli): void {
   command
     .argument('<image>', 'name or id of an image on this node')
     .argument('<target>', 'one more name for it; without a tag a name means :latest')
-    .addHelpText('after', '\nNo registry is asked: what it has under that name is what the next pull finds.')
     .action((source: string, target: string) => tag(cli, source, target));
+  addNotes(command, 'No registry is asked: what it has under that name is what the next pull finds.');
   addExamples(command, [
     ['lading tag app:1.2 127.0.0.1:5000/app:1.2', 'Name an image for the registry that it shall go to'],
   ]);

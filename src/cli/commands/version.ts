@@ -1,7 +1,8 @@
 import { release } from 'node:os';
 import type { Command } from 'commander';
 import { packageVersion } from '../../lib/package-version.ts';
-import { addExamples, type Cli } from '../cli.ts';
+import type { Cli } from '../cli.ts';
+import { addExamples } from '../help.ts';
 import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
 
 export function define(command: Command, cli: Cli): void {

@@ -16,14 +16,13 @@ export interface ConfigurationKey {
 
 /** All keys, in the order in which they are listed. */
 export const configurationKeys = {
-  root: text('the directory that is the node', '<dir>'),
+  root: text('the folder that is the node', '<dir>'),
   'store.keepCompressedLayers': {
     ...text('whether the blobs of layers are kept: always, untilUnpacked, never', '<when>'),
     default: 'always',
   },
   'unpack.limits': {
-    summary:
-      'what a layer may cost: {maxLayerSize, maxEntrySize, maxEntries, maxExtensionHeaderSize, maxZstdWindowSize}',
+    summary: 'what a layer may cost: {maxLayerSize, maxEntrySize, maxEntries, …}',
     placeholder: '<yaml>',
     kind: 'yaml',
   },
