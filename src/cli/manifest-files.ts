@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import type { Pod } from '../agent/pod.ts';
 import { type ManifestOptions, parsePodManifests } from '../agent/pod-manifest.ts';
-import { errorCode, LadingError } from '../lib/errors.ts';
+import { LadingError } from '../lib/errors.ts';
+import { fileProblem } from '../lib/file-problem.ts';
 
 /** @throws PodManifestError with every problem of the file; LadingError `ERR_LADING_FILE_UNREADABLE` */
 export async function readManifest(file: string, options: Pick<ManifestOptions, 'unsupported'> = {}): Promise<Pod[]> {
@@ -24,9 +25,7 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const reason = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'permission denied' };
-    const known = reason[errorCode(error) as keyof typeof reason];
-    throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${file}: ${known ?? String(error)}`, {
+    throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${file}: ${fileProblem(error)}`, {
       hint: 'Give the path of a Kubernetes manifest, or - for standard input.',
       cause: error,
     });

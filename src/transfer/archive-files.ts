@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
+import { fileProblem } from '../lib/file-problem.ts';
 import { defaultLimits } from '../unpack/limits.ts';
 import { typeFlags } from '../unpack/tar-header.ts';
 import { type TarEntry, TarReader } from '../unpack/tar-reader.ts';
@@ -133,9 +134,7 @@ function refuseForeignCompression(place: string, start: Uint8Array): void {
 }
 
 function unreadable(path: string, cause: unknown): LadingError {
-  const reasons = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'permission denied' };
-  const known = reasons[errorCode(cause) as keyof typeof reasons];
-  return new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${path}: ${known ?? errorMessage(cause)}`, {
+  return new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${path}: ${fileProblem(cause)}`, {
     hint:
       errorCode(cause) === 'EISDIR'
         ? '`oci:FOLDER` is an OCI layout that is not packed.'

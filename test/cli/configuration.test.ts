@@ -107,7 +107,7 @@ describe('what a value may be', () => {
   });
 
   test('a file that is named must be there, the default one need not', async () => {
-    await expect(load({ config: join(folder, 'none.yaml') })).rejects.toThrow(/cannot be read: ENOENT/);
+    await expect(load({ config: join(folder, 'none.yaml') })).rejects.toThrow(/none\.yaml: there is no such file$/);
     expect((await load({ env: { HOME: folder }, uid: 1000 })).file).toBeUndefined();
   });
 });
@@ -156,7 +156,7 @@ test('lading config shows keys, values and origins; a broken file keeps help and
   expect((await runLading(['--config', broken, 'version'])).exitCode).toBe(0);
   const failed = await runLading(['--config', broken, 'images']);
   expect([failed.exitCode, failed.stdout]).toEqual([1, '']);
-  expect(failed.stderr).toContain('there is no key stoer');
+  expect(failed.stderr).toContain('there is no key stoer; did you mean store?');
 });
 
 test('docs/configuration.md lists every key with its flag and its variable', async () => {

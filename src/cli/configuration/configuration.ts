@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
-import { errorCode, errorMessage, LadingError } from '../../lib/errors.ts';
+import { errorCode, LadingError } from '../../lib/errors.ts';
+import { fileProblem } from '../../lib/file-problem.ts';
+import { UsageError } from '../error-report.ts';
 import type { FileContent } from './file.ts';
 import { flagOf, type KeyName, keyNames, keyOf, variableOf } from './keys.ts';
 import type { ValueOf } from './values.ts';
@@ -33,6 +35,9 @@ export interface ConfigurationInput {
 /** Names the configuration file instead of `--config`. */
 export const configFileVariable = 'LADING_CONFIG';
 
+/** How the origin of what a flag says begins. */
+const flagOrigin = 'flag ';
+
 interface Given {
   /** Of a flag or a variable its text, of a file what YAML makes of it. */
   readonly input: unknown;
@@ -43,7 +48,7 @@ interface Given {
 /**
  * What holds: a flag before the environment, that before the file, that before the default. An empty flag or variable
  * counts as not given.
- * @throws LadingError `ERR_LADING_CONFIG` with everything that is wrong
+ * @throws LadingError `ERR_LADING_CONFIG` with everything that is wrong; a UsageError when a flag is
  */
 export async function loadConfiguration({ config, flags, env, uid }: ConfigurationInput): Promise<Configuration> {
   const named = config || env[configFileVariable];
@@ -61,11 +66,7 @@ export async function loadConfiguration({ config, flags, env, uid }: Configurati
     if ('problem' in checked) problems.push(`${given.origin}: ${name}: ${checked.problem}`);
     else settings[name] = checked.value;
   }
-  if (problems.length > 0) {
-    throw new LadingError('ERR_LADING_CONFIG', `the configuration cannot be used: ${problems.join('; ')}`, {
-      hint: '`lading config --help` lists the keys.',
-    });
-  }
+  if (problems.length > 0) throw unusable(problems);
   settings.root = resolve((settings.root as string | undefined) ?? defaultRoot(env, uid));
   return {
     settings: settings as Settings,
@@ -74,9 +75,18 @@ export async function loadConfiguration({ config, flags, env, uid }: Configurati
   };
 }
 
+function unusable(problems: readonly string[]): LadingError {
+  const message = `the configuration cannot be used: ${problems.join('; ')}`;
+  const hint = '`lading config --help` lists the keys.';
+  if (problems.some((problem) => problem.startsWith(flagOrigin))) {
+    return new UsageError(message, { code: 'ERR_LADING_CONFIG', hint });
+  }
+  return new LadingError('ERR_LADING_CONFIG', message, { hint });
+}
+
 function fromFlag(name: KeyName, flags: ConfigurationInput['flags']): Given | undefined {
   const text = flags[name];
-  return text ? { input: text, isText: true, origin: `flag ${flagOf(name)}` } : undefined;
+  return text ? { input: text, isText: true, origin: `${flagOrigin}${flagOf(name)}` } : undefined;
 }
 
 function fromEnvironment(name: KeyName, env: ConfigurationInput['env']): Given | undefined {
@@ -126,7 +136,8 @@ async function readFile(file: string, { mustExist }: { mustExist: boolean }): Pr
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (!mustExist && ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined;
-    throw new LadingError('ERR_LADING_CONFIG', `the configuration cannot be read: ${errorMessage(error)}`, {
+    throw new LadingError('ERR_LADING_CONFIG', `cannot read the configuration ${file}: ${fileProblem(error)}`, {
+      hint: `--config and ${configFileVariable} name the file; without them nothing has to be there.`,
       cause: error,
     });
   }

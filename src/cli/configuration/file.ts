@@ -13,6 +13,9 @@ export interface FileContent {
   readonly problems: readonly string[];
 }
 
+/** `store.keepCompressedLayers`, and `store`. */
+const keysAndLevels = new Set(keyNames.flatMap((name) => [name.replace(/\..*/, ''), name]));
+
 /** Reads a configuration file. Keys are nested: `store: {keepCompressedLayers: never}`. */
 export function readConfigurationText(text: string, file: string): FileContent {
   const lines = new LineCounter();
@@ -36,7 +39,7 @@ export function readConfigurationText(text: string, file: string): FileContent {
         if (keyNames.some((known) => known === inner || known.startsWith(`${inner}.`))) {
           read(value as Node | null, inner);
         } else {
-          const near = closest(inner, keyNames);
+          const near = closest(inner, keysAndLevels);
           const where = isScalar(key) && key.range ? placeOf(key.range[0]) : place;
           problems.push(`${where}: there is no key ${inner}${near === undefined ? '' : `; did you mean ${near}?`}`);
         }

@@ -5,7 +5,8 @@ import {
   kubeletConfigOf,
   readKubeletConfiguration,
 } from '../../agent/kubelet-config-file.ts';
-import { errorMessage, LadingError } from '../../lib/errors.ts';
+import { LadingError } from '../../lib/errors.ts';
+import { fileProblem } from '../../lib/file-problem.ts';
 import { goDuration, type KubeletConfig } from '../../policy/index.ts';
 import type { Configuration } from './configuration.ts';
 import { type KeyName, keyNames } from './keys.ts';
@@ -53,7 +54,7 @@ async function readFields(file: string): Promise<KubeletConfigurationFields> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    const message = `the kubelet's configuration cannot be read: ${errorMessage(error)}`;
+    const message = `cannot read the kubelet's configuration ${file}: ${fileProblem(error)}`;
     throw new LadingError('ERR_LADING_KUBELET_CONFIG', message, { cause: error });
   }
   return readKubeletConfiguration(text, { file });

@@ -1,6 +1,7 @@
 /** What runs now beside what would run after a restart, or on another node. */
 import { readFile } from 'node:fs/promises';
-import { errorMessage, LadingError } from '../../lib/errors.ts';
+import { LadingError } from '../../lib/errors.ts';
+import { fileProblem } from '../../lib/file-problem.ts';
 import type { ExplainedContainer } from './explain-subject.ts';
 
 /** One side of a comparison. */
@@ -93,7 +94,7 @@ export async function readExplanations(
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${file}: ${errorMessage(error)}`, {
+    throw new LadingError('ERR_LADING_FILE_UNREADABLE', `cannot read ${file}: ${fileProblem(error)}`, {
       cause: error,
     });
   }
