@@ -37,19 +37,28 @@ export class OverlayMemory {
   }
 
   async #find(): Promise<OverlaySupport> {
-    const { database } = this.#store;
-    const prober = JSON.stringify(thisProber());
-    const remembered = database.setting('overlay');
-    const [by, support] = remembered ? database.document<[string, OverlaySupport]>(remembered) : [];
-    if (support && by === prober && !this.#given) return support;
+    const { by, support } = this.#remembered();
+    if (support && by === thisProber() && !this.#given) return support;
     if (this.#store.readOnly) return support ?? { mode: 'copy', reason: 'the store is open for reading only' };
-    const probed = this.#given ?? (await this.#probe());
-    this.#refuseOtherForm(probed);
+    return this.#given ? this.#remember(this.#given) : await this.#probe();
+  }
+
+  #remembered(): { by?: string; support?: OverlaySupport } {
+    const { database } = this.#store;
+    const remembered = database.setting('overlay');
+    if (!remembered) return {};
+    const [by, support] = database.document<[string, OverlaySupport]>(remembered);
+    return { by, support };
+  }
+
+  #remember(support: OverlaySupport): OverlaySupport {
+    const { database } = this.#store;
+    this.#refuseOtherForm(support);
     database.transaction(() => {
-      database.setSetting('overlay', JSON.stringify([prober, probed]));
-      database.setSetting('form', formOf(probed));
+      database.setSetting('overlay', JSON.stringify([thisProber(), support]));
+      database.setSetting('form', formOf(support));
     });
-    return probed;
+    return support;
   }
 
   async #probe(): Promise<OverlaySupport> {
@@ -57,7 +66,9 @@ export class OverlayMemory {
     const lock = await lockFolder(folder);
     try {
       await removeLeftovers(folder);
-      return await probeOverlay(folder);
+      // Nobody probes a second time: if that was killed, nobody would clean up behind it.
+      const { by, support } = this.#remembered();
+      return support && by === thisProber() ? support : this.#remember(await probeOverlay(folder));
     } catch (error) {
       throw diskError(error, 'find out how layers can be stacked', folder);
     } finally {
@@ -95,8 +106,9 @@ function formOf(support: OverlaySupport): string {
   return support.userxattr ? 'overlayfs in a user namespace' : 'overlayfs';
 }
 
-function thisProber(): Prober {
-  return { kernel: release(), uid: process.getuid?.() ?? -1, userNamespace: userNamespace() };
+function thisProber(): string {
+  const prober: Prober = { kernel: release(), uid: process.getuid?.() ?? -1, userNamespace: userNamespace() };
+  return JSON.stringify(prober);
 }
 
 function userNamespace(): string {

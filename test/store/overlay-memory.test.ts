@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { lockFolder } from '../../src/store/folder-lock.ts';
 import { openStore } from '../../src/store/index.ts';
 import { rootMissing } from '../support/root.ts';
 import { publishLayer, testStore } from './support/test-store.ts';
@@ -21,6 +22,17 @@ test('how layers are stacked is found out once and then remembered in the store'
   expect(await again.overlay()).toEqual({ mode: 'copy', reason: 'remembered' });
   const reader = await testStore({ root: store.root, readOnly: true });
   expect(await reader.overlay()).toEqual({ mode: 'copy', reason: 'remembered' });
+});
+
+test('who waits for the probe of another process takes its answer', async () => {
+  const store = await testStore();
+  const prober = await lockFolder(path.join(store.root, 'probe'));
+  const support = store.overlay();
+  const other = await testStore({ root: store.root, overlay: { mode: 'copy', reason: 'found by another process' } });
+  await other.overlay();
+  await prober?.release();
+  expect(await support).toEqual({ mode: 'copy', reason: 'found by another process' });
+  expect(existsSync(path.join(store.root, 'probe'))).toBe(false);
 });
 
 test('another kernel or user is another answer; layers in another form are refused', async () => {
