@@ -47,12 +47,14 @@ export function selectPlatform<T extends PlatformEntry>(
 
 /** The platforms that an index has something for, in its order: attestations run nowhere. */
 export function availablePlatforms(entries: readonly PlatformEntry[]): string[] {
-  return entries.flatMap((entry) => (entry.platform && isImage(entry) ? [formatPlatform(entry.platform)] : []));
+  const isKnown = ({ os, architecture }: Platform) => os !== 'unknown' || architecture !== 'unknown';
+  return entries.flatMap(({ platform, ...entry }) =>
+    platform && isKnown(platform) && isImage(entry) ? [formatPlatform(platform)] : [],
+  );
 }
 
-function isImage({ mediaType, annotations, platform }: PlatformEntry): boolean {
+function isImage({ mediaType, annotations }: PlatformEntry): boolean {
   if (annotations?.['vnd.docker.reference.type'] === 'attestation-manifest') return false;
-  if (platform?.os === 'unknown' && platform.architecture === 'unknown') return false;
   return mediaType === undefined || isManifestType(mediaType) || isIndexType(mediaType);
 }
 
