@@ -4,6 +4,7 @@ import {
   matchPlatform,
   normalizePlatform,
   type Platform,
+  type PlatformEntry,
   parsePlatform,
   selectPlatform,
 } from '../../../src/oci/index.ts';
@@ -14,7 +15,8 @@ export const check: Check = (vector) => {
   if (kind !== 'parse' && mode !== 'compatible' && mode !== 'strict') unknownKind({ kind, mode });
   if (kind === 'match') return { actual: { match: matchPlatform(host, vector.candidate, mode) } };
   if (kind === 'select') {
-    const candidatesInOrder = selectPlatform(host, vector.manifests, mode);
+    const { manifests }: { manifests: readonly PlatformEntry[] } = vector;
+    const candidatesInOrder = selectPlatform(host, manifests, mode).map((entry) => manifests.indexOf(entry));
     return { actual: { selected: candidatesInOrder[0], candidatesInOrder } };
   }
   if (kind !== 'parse') unknownKind(kind);
