@@ -15,7 +15,7 @@ export const check: Check = (vector) => {
   if (kind !== 'parse' && mode !== 'compatible' && mode !== 'strict') unknownKind({ kind, mode });
   if (kind === 'match') return { actual: { match: matchPlatform(host, vector.candidate, mode) } };
   if (kind === 'select') {
-    const { manifests }: { manifests: readonly PlatformEntry[] } = vector;
+    const manifests: readonly PlatformEntry[] = vector.manifests;
     const candidatesInOrder = selectPlatform(host, manifests, mode).map((entry) => manifests.indexOf(entry));
     return { actual: { selected: candidatesInOrder[0], candidatesInOrder } };
   }
