@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { runLading } from '../support/lading-process.ts';
+import { ladingCommand, runLading, startLading } from '../support/lading-process.ts';
 
 /** What the tables say, row by row: node, pod, decision, requests, what the container printed. */
 const story = [
@@ -54,6 +56,35 @@ test.skipIf(process.getuid?.() !== 0)('--keep leaves the nodes to explore (root)
     ['never', 'Never'],
     ['always', 'Always'],
   ]);
+});
+
+test('--step needs a terminal', async () => {
+  const { exitCode, stdout, stderr } = await runLading(['demo', '--step'], { stdin: '\n\n' });
+  expect([exitCode, stdout]).toEqual([2, '']);
+  expect(stderr).toBe('error: there is no terminal to wait for Enter at\nhint: Leave out --step.\n');
+});
+
+const hasTerminals = process.getuid?.() === 0 && spawnSync('script', ['--version']).status === 0;
+test.skipIf(!hasTerminals).each([
+  ['Ctrl-C', '\u0003', 130, 'interrupted'],
+  ['Ctrl-D', '\u0004', 2, 'the input ended without an answer'],
+])('--step can be ended by %s; texts fit the terminal (root, needs script)', async (_, key, exitCode, said) => {
+  const command = [
+    'script',
+    '-qefc',
+    `stty cols 60; exec ${ladingCommand.map((word) => `'${word}'`).join(' ')} demo --step`,
+  ];
+  const child = startLading(['/dev/null'], { command, keepStdin: true });
+  const closed = once(child, 'close');
+  let output = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    if (!output.includes('Enter goes on') && (output + text).includes('Enter goes on')) child.stdin!.write(key);
+    output += text;
+  });
+  expect([await closed, output.includes('This is a bug')]).toEqual([[exitCode, null], false]);
+  expect(output).toContain(said);
+  expect(output).toContain('"Local" means this\r\n');
+  expect(existsSync(folderIn(output))).toBe(false);
 });
 
 function folderIn(stdout: string): string {

@@ -8,6 +8,9 @@ import { fileURLToPath } from 'node:url';
 const compileCache = fileURLToPath(new URL('../../node_modules/.cache/lading', import.meta.url));
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
+/** This Node with Lading's main file. */
+export const ladingCommand: readonly string[] = [process.execPath, main];
+
 export interface LadingResult {
   readonly exitCode: number | null;
   readonly stdout: string;
@@ -21,7 +24,7 @@ export interface LadingProcessOptions {
   readonly stdin?: string;
   /** Leaves standard input open, for tests that write to it as the program asks. */
   readonly keepStdin?: true;
-  /** The program and its first arguments; by default this Node with Lading's main file. */
+  /** The program and its first arguments; by default `ladingCommand`. */
   readonly command?: readonly string[];
   readonly cwd?: string;
 }
@@ -34,7 +37,7 @@ export function ladingEnvironment(): NodeJS.ProcessEnv {
 
 /** Starts the real program with pipes for its output, in a process group of its own as a shell would. */
 export function startLading(args: readonly string[], options: LadingProcessOptions = {}): ChildProcess {
-  const { env = {}, stdin, keepStdin, command = [process.execPath, main], cwd } = options;
+  const { env = {}, stdin, keepStdin, command = ladingCommand, cwd } = options;
   const [program, ...rest] = [...command, ...args];
   const child = spawn(program!, rest, {
     env: { ...ladingEnvironment(), ...env },

@@ -35,6 +35,9 @@ interface Traffic {
 
 interface PendingStart {
   decision?: ImageDecision;
+  /** Its first line, which may come before the runtime says that it runs. */
+  printed?: string;
+  isStarted?: true;
   readonly ended: (end: { decision: ImageDecision; printed: string }) => void;
 }
 
@@ -71,8 +74,8 @@ export class DemoNode {
     try {
       demoNode.#pods = await startAgent(node, runtime ?? noContainers, {
         onDecision: (decision) => demoNode.#decided(decision),
-        onOutput: ({ pod, line }) => demoNode.#ended(pod, line),
-        onEvent: (event) => demoNode.#failed(event),
+        onOutput: ({ pod, line }) => demoNode.#printed(pod, line),
+        onEvent: (event) => demoNode.#happened(event),
       });
       return demoNode;
     } catch (error) {
@@ -159,16 +162,27 @@ export class DemoNode {
     else if (!this.#runs) pending.ended({ decision, printed: 'nothing: not started' });
   }
 
-  #ended(pod: Pod, printed: string): void {
+  #printed(pod: Pod, line: string): void {
     const pending = this.#pending.get(pod.metadata.uid);
-    if (pending?.decision) pending.ended({ decision: pending.decision, printed });
+    if (!pending?.decision) return;
+    pending.printed ??= line;
+    this.#endOf(pending);
   }
 
-  /** A container that could be created or started in spite of its image. */
-  #failed({ type, reason, message, object }: KubeEvent): void {
+  #happened({ type, reason, message, object }: KubeEvent): void {
     const pending = this.#pending.get(object.uid);
-    if (type !== 'Warning' || reason !== 'Failed' || !pending?.decision || pending.decision.error !== undefined) return;
-    pending.ended({ decision: pending.decision, printed: `nothing: ${message}` });
+    if (!pending?.decision || pending.decision.error !== undefined) return;
+    if (reason === 'Started') {
+      pending.isStarted = true;
+      this.#endOf(pending);
+    } else if (type === 'Warning' && reason === 'Failed') {
+      // It could not be created or started in spite of its image.
+      pending.ended({ decision: pending.decision, printed: `nothing: ${message}` });
+    }
+  }
+
+  #endOf({ decision, printed, isStarted, ended }: PendingStart): void {
+    if (decision && printed !== undefined && isStarted) ended({ decision, printed });
   }
 }
 

@@ -2,21 +2,26 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
 import { errorMessage } from '../../lib/errors.ts';
 import type { ContainerRuntime } from '../../runtime/index.ts';
 import type { Cli } from '../cli.ts';
 import type { DemoOptions } from '../commands/demo.ts';
+import { UsageError } from '../error-report.ts';
+import { wrapped } from '../help.ts';
 import { humanSize, shortDigest } from '../human.ts';
 import { chooseRuntime } from '../node.ts';
 import { formatTable } from '../output.ts';
+import { ask } from '../prompt.ts';
 import { manifestOf, type Start } from './demo-node.ts';
 import { answer, type Stage, setStage } from './story.ts';
 
 export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Promise<void> {
   const { stdout } = cli;
+  if (waits && !process.stdin.isTTY) {
+    throw new UsageError('there is no terminal to wait for Enter at', { hint: 'Leave out --step.' });
+  }
   const startedMs = Date.now();
   const folder = await mkdtemp(join(tmpdir(), 'lading-demo-'));
   try {
@@ -25,13 +30,15 @@ export async function runDemo(cli: Cli, { keep, step: waits }: DemoOptions): Pro
     try {
       stdout.write(`Registry ${stage.address}, nodes worker-1 and worker-2, all below ${folder}\n`);
       for (const [index, step] of stage.steps.entries()) {
-        if (waits && index > 0) await enter(cli);
+        if (waits && index > 0) await ask(cli, '\nEnter goes on ');
         cli.signal.throwIfAborted();
-        stdout.write(`\n${styleText('bold', `${index + 1}. ${step.title}`, { stream: stdout })}\n${step.text}\n\n`);
+        stdout.write(
+          `\n${styleText('bold', `${index + 1}. ${step.title}`, { stream: stdout })}\n${prose(step.text, stdout)}\n\n`,
+        );
         stdout.write(await startsTable(await step.act()));
       }
       const seconds = ((Date.now() - startedMs) / 1000).toFixed(1);
-      stdout.write(`\n${answer}\nTold in ${seconds} s${waits ? '' : ' with real parts'}.\n`);
+      stdout.write(`\n${prose(answer, stdout)}\n\nTold in ${seconds} s${waits ? '' : ' with real parts'}.\n`);
     } finally {
       await stage.close();
     }
@@ -70,13 +77,13 @@ async function startsTable(starts: readonly Start[]): Promise<string> {
   ]);
 }
 
-async function enter({ stdout, signal }: Cli): Promise<void> {
-  const lines = createInterface({ input: process.stdin, output: stdout });
-  try {
-    await lines.question('\nEnter goes on ', { signal });
-  } finally {
-    lines.close();
-  }
+/** Texts have lines of up to 120 columns; on a narrower terminal they are broken anew. */
+function prose(text: string, { isTTY, columns }: NodeJS.WriteStream): string {
+  if (!isTTY || !(columns > 0) || columns >= 120) return text;
+  return text
+    .split('\n\n')
+    .map((paragraph) => wrapped(paragraph.replaceAll('\n', ' '), columns))
+    .join('\n\n');
 }
 
 /** Leaves the pods beside the nodes. Returns what can be done with all of it. */

@@ -133,8 +133,7 @@ the tag meant when that node last pulled it.
 How do Always and IfNotPresent differ? Always asks the registry which digest the tag means at every start and every
 restart, and downloads only what the node lacks: often nothing, one request. It needs the registry to be there.
 IfNotPresent asks only when the node has nothing under the name: it starts without a registry, and runs whatever this
-node has under the tag, however old. A digest in place of a tag gives the same bytes under every policy.
-`;
+node has under the tag, however old. A digest in place of a tag gives the same bytes under every policy.`;
 
 function podName(policy: string): string {
   return { Always: 'always', IfNotPresent: 'if-not-present', Never: 'never' }[policy]!;
