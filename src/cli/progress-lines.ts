@@ -58,7 +58,13 @@ function layerLine({ digest, size, state, bytes, rate }: LayerLine, { columns }:
   const speed = isMoving(state) ? rate.bytesPerSecond(nowMs) : undefined;
   const end = speed === undefined ? counts : `${counts}  ${humanSize(speed)}/s`;
   const barWidth = Math.min(columns - 1 - besideBar, widestBar);
-  return barWidth < narrowestBar ? `${start}  ${end.trimStart()}` : `${start}  ${bar(bytes, size, barWidth)}  ${end}`;
+  if (barWidth >= narrowestBar) return `${start}  ${bar(bytes, size, barWidth)}  ${end}`;
+  const fitting = [end, counts].map((text) => `${start}  ${text.trimStart()}`).find(({ length }) => length < columns);
+  return fitting ?? `${start}  ${percentText(bytes, size)}`;
+}
+
+function percentText(bytes: number, size: number): string {
+  return `${size === 0 ? 100 : Math.floor((Math.min(bytes, size) / size) * 100)}%`;
 }
 
 function bar(bytes: number, size: number, width: number): string {

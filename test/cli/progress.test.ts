@@ -56,7 +56,8 @@ test('narrow terminals get no bar, and no line is wider than the terminal', () =
   expect(progressLines([image], { columns: 60, rows: 24 }, 1000)[1]).toBe(
     '  aaaaaaaaaaaa  downloading    12.3MB/100MB  12.3MB/s',
   );
-  for (let columns = 70; columns < 160; columns += 1) {
+  expect(progressLines([image], { columns: 40, rows: 24 }, 1000)[1]).toBe('  aaaaaaaaaaaa  downloading    12%');
+  for (let columns = 40; columns < 160; columns += 1) {
     expect(progressLines([image], { columns, rows: 24 }, 1000)[1]!.length).toBeLessThan(columns);
   }
 });
