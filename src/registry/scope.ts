@@ -43,11 +43,11 @@ export function scopesToRequest(demanded: readonly string[], needed: readonly st
   return mergeScopes(elsewhere ? demanded : [...demanded, ...needed]);
 }
 
-/** The same scopes, those that were demanded first: some token servers read only the first one. */
+/** The same scopes, those that were demanded first, as they were: some token servers read only the first one. */
 export function demandedFirst(scopes: readonly string[], demanded: readonly string[]): string[] {
-  const resources = new Set(demanded.map((scope) => resourceAndActions(scope)?.resource ?? scope));
-  const isDemanded = (scope: string) => resources.has(resourceAndActions(scope)?.resource ?? scope);
-  return [...scopes.filter(isDemanded), ...scopes.filter((scope) => !isDemanded(scope))];
+  const resourceOf = (scope: string) => resourceAndActions(scope)?.resource ?? scope;
+  const resources = [...demanded, ...scopes].map(resourceOf);
+  return [...scopes].sort((a, b) => resources.indexOf(resourceOf(a)) - resources.indexOf(resourceOf(b)));
 }
 
 function namesRepository(scope: string): boolean {

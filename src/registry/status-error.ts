@@ -1,6 +1,7 @@
+import { parseChallenges, selectChallenge } from './challenge.ts';
 import { printable, secretsOfUrl } from './redact.ts';
 import { RegistryError, type RegistryErrorKind } from './registry-error.ts';
-import type { HttpResponse } from './transport.ts';
+import { type HttpResponse, headerLines } from './transport.ts';
 import type { TransportFault } from './transport-fault.ts';
 
 /** An import would load what Node.js has besides in that module, fetch above all: 40 ms of the processor. */
@@ -56,8 +57,17 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
       credentials: asked.credentials,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     },
-    { hint: hintForStatus(kind, asked, { retryAfterMs, code: said.code }) },
+    { hint: unknownLogin(refusal) ?? hintForStatus(kind, asked, { retryAfterMs, code: said.code }) },
   );
+}
+
+/** The hint for a registry that wants a login in no way that is known here: a user may have logged in long ago. */
+function unknownLogin(refusal: Refusal): string | undefined {
+  if (refusal.status !== 401) return undefined;
+  const challenges = parseChallenges(headerLines(refusal, 'www-authenticate'));
+  if (challenges.length === 0 || selectChallenge(challenges)) return undefined;
+  const schemes = challenges.map(({ scheme }) => scheme).join(', ');
+  return `It wants a login by ${printable(schemes)}; Lading knows Basic, and Bearer with an http or https realm.`;
 }
 
 /** The error for an answer that never came, or not whole. */

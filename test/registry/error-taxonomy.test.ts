@@ -117,6 +117,15 @@ describe('a refusal', () => {
     expect(error.data).toMatchObject({ status: 401, credentials: [], unreachable: false });
   });
 
+  test('401, when no login that is known here would do', async () => {
+    const credentials = async () => [{ username: 'a', password: 'geheim', origin: 'docker config.json (/x)' }];
+    for (const challenge of ['Digest realm="r", nonce="n"', 'Bearer realm="/relative"']) {
+      const server = await answering(401, { 'www-authenticate': challenge });
+      const error = await resolveFailure(referenceAt(server), { credentials });
+      expectTold(error, 'UNAUTHORIZED', /asked without credentials/, /^It wants a login by (digest|bearer); Lading/);
+    }
+  });
+
   test('401, when these were refused: where they came from', async () => {
     const server = await answering(401, { 'www-authenticate': 'Basic realm="r"' });
     const credentials = async () => [{ username: 'a', password: 'geheim', origin: 'docker config.json (/x)' }];

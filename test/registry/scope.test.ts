@@ -25,4 +25,6 @@ test('a challenge for another repository is honoured as given', () => {
 test('demanded scopes come first, since some token servers read one only', () => {
   const scopes = ['repository:a:pull', 'repository:b:pull,push'];
   expect(demandedFirst(scopes, ['repository:b:push'])).toEqual(['repository:b:pull,push', 'repository:a:pull']);
+  const demanded = ['repository:c:pull', 'registry:catalog:*', 'aws'];
+  expect(demandedFirst(mergeScopes([...scopes, ...demanded]), demanded)).toEqual([...demanded, ...scopes]);
 });
