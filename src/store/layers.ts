@@ -129,7 +129,7 @@ export class Layers {
         }
         await this.#writeFacts(staged, facts);
         await staged.publish();
-        this.#insert(diffId, facts);
+        await this.#insertOrDrop(diffId, facts);
         crashPoint('layer-published');
       },
       discard: () => staged.discard(),
@@ -170,6 +170,24 @@ export class Layers {
       await staged.discard();
       throw diskError(error, `unpack layer ${facts.diffId}`, this.#root);
     }
+  }
+
+  /** What a full disk has no room to write down gives its room back. */
+  async #insertOrDrop(diffId: Digest, facts: LayerFacts): Promise<void> {
+    try {
+      this.#insert(diffId, facts);
+    } catch (error) {
+      // What this does not manage the next start does.
+      await this.#dropUnknown(diffId).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Leaves a layer alone that another process has adopted meanwhile. */
+  async #dropUnknown(diffId: Digest): Promise<void> {
+    const take = () => (this.isKnown(diffId) ? undefined : this.#trash.take(this.folder(diffId)));
+    const taken = this.#database.removal(take);
+    if (taken !== undefined) await this.#trash.delete(taken);
   }
 
   #insert(diffId: Digest, facts: LayerFacts): void {

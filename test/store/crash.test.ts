@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { statfsSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -193,6 +193,25 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     await expect(writer!.publish(facts)).rejects.toMatchObject({ code: 'ERR_LADING_DISK_FULL' });
     expect(store.layers.has(digestOf('layer'))).toBe(false);
     expect([...(await readdir(path.join(store.root, 'ingest'))), ...(await leftovers(store.root))]).toEqual([]);
+  });
+
+  test('without room for the row of a layer that has its name takes the layer away again', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const diffId = digestOf('layer');
+    const writer = await store.layers.prepare(diffId);
+    writeFileSync(path.join(writer!.dir, 'file'), Buffer.alloc(1024 * 1024));
+    const roomForFacts = path.join(mountPoint, 'room');
+    writeFileSync(roomForFacts, Buffer.alloc(4096));
+    fillBytes(mountPoint);
+    await rm(roomForFacts);
+    await expect(writer!.publish(factsOf(diffId))).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+      message: expect.stringContaining('use the database'),
+    });
+    expect(store.layers.isKnown(diffId)).toBe(false);
+    expect([...(await readdir(path.join(store.root, 'ingest'))), ...(await leftovers(store.root))]).toEqual([]);
+    expect(statfsSync(mountPoint).bavail * 4096).toBeGreaterThanOrEqual(1024 * 1024);
   });
 });
 
