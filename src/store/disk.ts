@@ -45,7 +45,10 @@ export function sizeOf(path: string): number | undefined {
   return found?.isFile() ? found.size : undefined;
 }
 
-/** Makes a folder and its parents; what was made is on stable storage afterwards. */
+/**
+ * Makes a folder and its parents; what was made is on stable storage afterwards. Who finds them made by another process
+ * need not wait for it: ext4, xfs and btrfs take the names of new folders along when a name in them is synced.
+ */
 export async function makeFolder(path: string): Promise<void> {
   const firstMade = mkdirSync(path, { recursive: true });
   if (firstMade === undefined) return;

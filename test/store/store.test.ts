@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { openStore } from '../../src/store/index.ts';
+import { lockFolder, openStore } from '../../src/store/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { factsOf, hourMs, publishLayer, putImage, testClock, testStore } from './support/test-store.ts';
 
@@ -101,6 +102,25 @@ test('the root is an OCI image layout whose index follows the names', async () =
   ]);
   store.names.remove('example.com/a:1');
   expect(await listed()).toEqual([]);
+});
+
+test('empty folders of downloads, as a kill leaves them, are away at once; nobody waits for their removal', async () => {
+  const root = path.join(await temporaryFolder(), 'node');
+  const before = await openStore(root);
+  const paused = await before.blobs.openIngest('paused');
+  await paused.append(Buffer.from('some'));
+  await paused.pause();
+  before.close();
+  const ingests = path.join(root, 'ingest');
+  for (let index = 0; index < 500; index += 1) await mkdir(path.join(ingests, `empty-${index}`));
+  const lock = await lockFolder(path.join(ingests, 'held'));
+  onTestFinished(() => lock!.release());
+  const store = await testStore({ root });
+  expect((await readdir(ingests)).sort()).toEqual(['held', 'paused']);
+  const trash = path.join(root, 'trash');
+  expect(readdirSync(trash).length).toBeGreaterThan(0);
+  await vi.waitUntil(() => readdirSync(trash).length === 0, { timeout: 20_000 });
+  expect(await store.blobs.ingestSize('paused')).toBe(4);
 });
 
 describe('names', () => {
