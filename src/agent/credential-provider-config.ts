@@ -68,7 +68,8 @@ function parseProviders(text: string, report: Report): readonly CredentialProvid
   try {
     document = parse(text);
   } catch (error) {
-    report(`it is not YAML: ${errorMessage(error)}`);
+    // What follows the first line quotes the file, whose variables may hold secrets.
+    report(`it is not YAML: ${errorMessage(error).split('\n', 1)[0]!.replace(/:$/, '')}`);
     return [];
   }
   if (

@@ -105,6 +105,19 @@ describe('credential plugins', () => {
     expect(() => readCredentialProviders(config)).toThrow(/"two" is used more than once/);
   });
 
+  test('what is no YAML is told by its line, which is not quoted: it may hold a secret', async () => {
+    const file = await configure([]);
+    await writeFile(file, 'providers:\n- env:\n  - value: "geheim": x\n');
+    let message = '';
+    try {
+      readCredentialProviders(file);
+    } catch (error) {
+      ({ message } = error as Error);
+    }
+    expect(message).toMatch(/it is not YAML: .* at line 3, column 12$/);
+    expect(message).not.toContain('geheim');
+  });
+
   test('all problems of a configuration are told at once', async () => {
     const file = await configure([
       provider('a/b', { matchImages: [], defaultCacheDuration: 'soon', env: [{ value: 'x' }] }),
