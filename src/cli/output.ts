@@ -86,10 +86,13 @@ export function oneLine(text: string): string {
   return printable(text).replace(/\s+/g, ' ');
 }
 
-/** Text from elsewhere without what a terminal would obey; line ends stay. */
+/** Text from elsewhere without what a terminal would obey, or would show in another order; line ends stay. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
-  return stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+  return stripVTControlCharacters(text).replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    '',
+  );
 }
 
 /** `string-width` takes longer to load than everything else here, and nearly all tables are plain ASCII. */

@@ -59,6 +59,7 @@ test('an empty table is a sentence on stderr, an empty document an empty array',
 test('what a terminal would obey is taken out of foreign text', () => {
   expect(printable('a\u001b[31mb\u001b]0;title\u0007c\u0008\u009b1md\n\te')).toBe('abcd\n\te');
   expect(oneLine('a\n b\t\u001b[2Jc')).toBe('a b c');
+  expect(oneLine('app:\u202egnp\u2066')).toBe('app:gnp');
 });
 
 async function listed(rows: readonly Ship[], options: { format: ListFormat; headers: boolean }) {
