@@ -8,11 +8,10 @@ import { bytesWithDigest, codingOf, decodedBytes } from './content-coding.ts';
 import type { Endpoint } from './endpoint.ts';
 import { addReferrer, type Referrer, referrerIn, removeReferrer } from './referrers-tag.ts';
 import { RegistryError } from './registry-error.ts';
-import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
+import type { ReadResponse, RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
-import { contentError, faultError } from './status-error.ts';
+import { contentError } from './status-error.ts';
 import { headerOf } from './transport.ts';
-import { TransportFault } from './transport-fault.ts';
 
 export interface ResolvedManifest {
   readonly descriptor: Descriptor;
@@ -60,8 +59,8 @@ export async function resolveManifest(
   }
   // A HEAD that was answered 500 has been sent as often as a request is.
   const rest = head.status === 500 ? { ...options, attempts: 1 } : options;
-  const response = await requester.send(endpoint, manifestRequest('GET', reference), rest);
-  const received = await readManifest(response);
+  const response = await requester.read(endpoint, manifestRequest('GET', reference), maxManifestBytes, rest);
+  const received = manifestIn(response);
   const bytes = encodedOf(received, response) ?? received;
   const mediaType = mediaTypeOf(bytes, response);
   return {
@@ -81,8 +80,8 @@ export async function fetchManifest(
   options: SendOptions,
 ): Promise<FetchedManifest> {
   const request = manifestRequest('GET', { ...reference, digest });
-  const response = await requester.send(endpoint, request, options);
-  const received = await readManifest(response);
+  const response = await requester.read(endpoint, request, maxManifestBytes, options);
+  const received = manifestIn(response);
   const coding = codingOf(headerOf(response, 'content-encoding'));
   const bytes = bytesWithDigest(received, digest, coding, maxManifestBytes);
   if (!bytes) {
@@ -181,9 +180,9 @@ async function readReferrer(
   options: SendOptions,
 ): Promise<Referrer | undefined> {
   const request = { ...manifestRequest('GET', reference), accept: [200, 404] };
-  const response = await requester.send(endpoint, request, options);
+  const response = await requester.read(endpoint, request, maxManifestBytes, options);
   if (response.status === 404) return undefined;
-  return referrerIn(await readManifest(response), headerOf(response, 'content-type') ?? '', reference.digest);
+  return referrerIn(manifestIn(response), headerOf(response, 'content-type') ?? '', reference.digest);
 }
 
 /**
@@ -219,15 +218,10 @@ function describedBy(head: RegistryResponse): Descriptor | undefined {
   return { mediaType, digest, size: Number(length) };
 }
 
-async function readManifest(response: RegistryResponse): Promise<Uint8Array> {
-  try {
-    const { bytes, complete } = await response.body.read(maxManifestBytes);
-    if (!complete) throw tooLarge(response);
-    return bytes;
-  } catch (error) {
-    if (error instanceof TransportFault) throw faultError(response.asked, error);
-    throw error;
-  }
+function manifestIn(response: ReadResponse): Uint8Array {
+  const { bytes, complete } = response.content;
+  if (!complete) throw tooLarge(response);
+  return bytes;
 }
 
 /** What a tag's answer decodes to; the digest header is not trusted, but tells whether decoding is needed. */

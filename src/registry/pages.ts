@@ -1,11 +1,16 @@
 import type { Endpoint } from './endpoint.ts';
-import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
-import { contentError, faultError } from './status-error.ts';
+import type { ReadResponse, RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
+import { contentError } from './status-error.ts';
 import { headerLines } from './transport.ts';
-import { TransportFault } from './transport-fault.ts';
 
 /** Of 1000 entries, where a registry has as many as it is asked for. */
 const maxPages = 10_000;
+
+/** One answer. */
+export interface Page {
+  readonly response: RegistryResponse;
+  readonly bytes: Buffer;
+}
 
 /**
  * The answers to a request and to those that its `Link: <…>; rel="next"` headers lead to, on the same host only. A page
@@ -17,33 +22,26 @@ export async function* pages(
   requester: Requester,
   endpoint: Endpoint,
   request: RegistryRequest,
-  options: SendOptions,
-): AsyncGenerator<RegistryResponse> {
+  { maxBytes, ...options }: SendOptions & { readonly maxBytes: number },
+): AsyncGenerator<Page> {
   const visited = new Set<string>();
   let target: RegistryRequest['target'] | undefined = request.target;
   while (target !== undefined) {
-    const response: RegistryResponse = await requester.send(endpoint, { ...request, target }, options);
+    const response: ReadResponse = await requester.read(endpoint, { ...request, target }, maxBytes, options);
     visited.add(response.url.href);
     if (visited.size > maxPages) {
-      response.body.discard().catch(() => {});
       throw contentError('protocol', response.asked, `the list has no end: it goes on after ${maxPages} pages`);
     }
-    yield response;
+    yield pageOf(response, maxBytes);
     const next = nextPage(response);
     target = next && !visited.has(next.href) ? next : undefined;
   }
 }
 
-/** The body of a page. @throws RegistryError `protocol` when it is larger than `maxBytes`; `truncated` and the like */
-export async function readPage(response: RegistryResponse, maxBytes: number): Promise<Buffer> {
-  let page: { bytes: Buffer; complete: boolean };
-  try {
-    page = await response.body.read(maxBytes);
-  } catch (error) {
-    if (error instanceof TransportFault) throw faultError(response.asked, error);
-    throw error;
-  }
-  if (page.complete) return page.bytes;
+/** @throws RegistryError `protocol` when it is larger than `maxBytes` */
+export function pageOf(response: ReadResponse, maxBytes: number): Page {
+  const { bytes, complete } = response.content;
+  if (complete) return { response, bytes };
   throw contentError('protocol', response.asked, `the answer is larger than ${maxBytes} bytes`);
 }
 

@@ -4,7 +4,7 @@ import { type Digest, digestAlgorithm, digestHex, digestOf } from '../oci/digest
 import { parseManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import type { Endpoint } from './endpoint.ts';
-import { readPage } from './pages.ts';
+import { pageOf } from './pages.ts';
 import { RegistryError } from './registry-error.ts';
 import type { RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
@@ -119,9 +119,9 @@ async function readList(
   subject: Digest,
 ): Promise<{ bytes: Buffer; etag: string | undefined } | undefined> {
   const request = { ...tagRequest('GET', repository, subject), accept: [200, 404] };
-  const response = await requester.send(endpoint, request, options);
+  const response = await requester.read(endpoint, request, maxIndexBytes, options);
   if (response.status === 404) return undefined;
-  const bytes = await readPage(response, maxIndexBytes);
+  const { bytes } = pageOf(response, maxIndexBytes);
   // GitLab takes the tag for the digest itself: what an index has is not what refers to it.
   if (digestOf(bytes, digestAlgorithm(subject)) === subject) return undefined;
   return { bytes, etag: headerOf(response, 'etag') };

@@ -3,9 +3,9 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
 import { bareMediaType, mediaTypes } from '../oci/media-types.ts';
-import { pages, readPage } from './pages.ts';
+import { type Page, pages } from './pages.ts';
 import { type RepositoryAt, readReferrersTag } from './referrers-tag.ts';
-import type { CallOptions, RegistryRequest, RegistryResponse } from './requester.ts';
+import type { CallOptions, RegistryRequest } from './requester.ts';
 import { repositoryScope } from './scope.ts';
 import { headerOf } from './transport.ts';
 
@@ -43,8 +43,9 @@ export async function listReferrers(
     repeatable: true,
   };
   const found: Descriptor[] = [];
-  for await (const response of pages(requester, endpoint, request, options)) {
-    const entries = await entriesIn(response);
+  for await (const page of pages(requester, endpoint, request, { ...options, maxBytes: maxPageBytes })) {
+    const { response } = page;
+    const entries = entriesIn(page);
     if (!entries) return ofType((await readReferrersTag(at, subject)) ?? [], artifactType);
     const isFiltered = (headerOf(response, 'oci-filters-applied') ?? '').split(/[\s,]+/).includes('artifactType');
     found.push(...(isFiltered ? entries : ofType(entries, artifactType)));
@@ -53,13 +54,9 @@ export async function listReferrers(
 }
 
 /** Undefined for an answer that is no list: this registry does not know the question. */
-async function entriesIn(response: RegistryResponse): Promise<readonly Descriptor[] | undefined> {
+function entriesIn({ response, bytes }: Page): readonly Descriptor[] | undefined {
   const isIndex = bareMediaType(headerOf(response, 'content-type') ?? '') === mediaTypes.ociIndex;
-  if (response.status !== 200 || !isIndex) {
-    await response.body.discard();
-    return undefined;
-  }
-  const bytes = await readPage(response, maxPageBytes);
+  if (response.status !== 200 || !isIndex) return undefined;
   try {
     const index = parseManifest(bytes, mediaTypes.ociIndex);
     return index.kind === 'index' ? index.manifests : undefined;

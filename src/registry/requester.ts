@@ -6,6 +6,7 @@ import { type Endpoint, endpointName, endpointUrl } from './endpoint.ts';
 import { spellings } from './redact.ts';
 import { type FollowedResponse, follow } from './redirect.ts';
 import { RegistryError } from './registry-error.ts';
+import type { BodyContent } from './response-body.ts';
 import { maxRetryAfterMs, type Retrier } from './retry.ts';
 import { type Asked, faultError, statusError } from './status-error.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -58,6 +59,12 @@ export interface RegistryResponse extends FollowedResponse {
   readonly asked: Asked;
 }
 
+export interface ReadResponse extends RegistryResponse {
+  readonly content: BodyContent;
+}
+
+const noContent: BodyContent = { bytes: Buffer.alloc(0), complete: true };
+
 export interface RequesterOptions {
   readonly transport: Transport;
   readonly retrier: Retrier;
@@ -85,12 +92,34 @@ export class Requester {
   }
 
   /** @throws RegistryError; LadingError of the credential source; the signal's reason when it is aborted */
-  async send(endpoint: Endpoint, request: RegistryRequest, options: SendOptions = {}): Promise<RegistryResponse> {
+  send(endpoint: Endpoint, request: RegistryRequest, options: SendOptions = {}): Promise<RegistryResponse> {
+    return this.#send(endpoint, request, options, async (reply) => reply);
+  }
+
+  /** The same with the beginning of what a 200 brings: an answer that is cut counts as none, and is asked for again. */
+  read(
+    endpoint: Endpoint,
+    request: RegistryRequest,
+    maxBytes: number,
+    options: SendOptions = {},
+  ): Promise<ReadResponse> {
+    return this.#send(endpoint, request, options, async (reply) => {
+      return { ...reply, content: reply.status === 200 ? await reply.body.read(maxBytes) : noContent };
+    });
+  }
+
+  async #send<R extends FollowedResponse>(
+    endpoint: Endpoint,
+    request: RegistryRequest,
+    options: SendOptions,
+    take: (reply: FollowedResponse) => Promise<R>,
+  ): Promise<R & RegistryResponse> {
     const { signal, watch, credentials, attempts } = options;
     const { repository, scopes, scopeRule = 'union', repeatable, target } = request;
     const call: AuthorizedCall = { endpoint, repository, scopes, scopeRule, credentials, signal };
     const host = target instanceof URL ? target.host : endpoint.host;
     let outcome: Outcome | undefined;
+    let taken: R | undefined;
     const askedSoFar = (): Asked => ({
       registry: endpoint.registry,
       whom: endpointName(endpoint),
@@ -103,6 +132,7 @@ export class Requester {
         outcome = await this.#authenticator.run(call, (authorization) =>
           this.#exchange(endpoint, request, { signal, watch }, authorization),
         );
+        taken = request.accept.includes(outcome.reply.status) ? await take(outcome.reply) : undefined;
         return outcome.reply;
       });
     } catch (error) {
@@ -111,7 +141,7 @@ export class Requester {
     }
     const asked = askedSoFar();
     if (!reply.foreign) this.#warnings.sayThoseOf(endpoint.registry, reply);
-    if (request.accept.includes(reply.status)) return { ...reply, asked };
+    if (taken) return { ...taken, asked };
     throw this.#refused(reply, asked, secretsIn(endpoint, outcome?.authorization));
   }
 

@@ -9,6 +9,12 @@ export interface ResponseBodyOptions {
   readonly onEnd: (bytes: number) => void;
 }
 
+/** `complete` is false when there was more, which was not read. */
+export interface BodyContent {
+  readonly bytes: Buffer;
+  readonly complete: boolean;
+}
+
 /** The raw bytes of an answer. Read it once, in one of the four ways; what is not read holds its connection. */
 export class ResponseBody implements AsyncIterable<Uint8Array> {
   readonly #stream: Dispatcher.ResponseData['body'];
@@ -45,14 +51,19 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Reads at most `maxBytes`; `complete` is false when there was more, which is not read. */
-  async read(maxBytes: number): Promise<{ bytes: Buffer; complete: boolean }> {
+  /** Reads at most `maxBytes`. @throws as the iteration, but for a cut `truncated` */
+  async read(maxBytes: number): Promise<BodyContent> {
     const chunks: Uint8Array[] = [];
     let size = 0;
-    for await (const chunk of this) {
-      chunks.push(chunk);
-      size += chunk.byteLength;
-      if (size > maxBytes) return { bytes: Buffer.concat(chunks).subarray(0, maxBytes), complete: false };
+    try {
+      for await (const chunk of this) {
+        chunks.push(chunk);
+        size += chunk.byteLength;
+        if (size > maxBytes) return { bytes: Buffer.concat(chunks).subarray(0, maxBytes), complete: false };
+      }
+    } catch (error) {
+      if (!(error instanceof TransportFault) || error.kind !== 'reset') throw error;
+      throw new TransportFault('truncated', `${error.message}, after ${size} bytes`, error.retryable, error.cause);
     }
     return { bytes: Buffer.concat(chunks), complete: true };
   }

@@ -1,7 +1,7 @@
 import type { Reference } from '../oci/reference.ts';
 import type { Endpoint } from './endpoint.ts';
-import { pages, readPage } from './pages.ts';
-import type { RegistryResponse, Requester, SendOptions } from './requester.ts';
+import { type Page, pages } from './pages.ts';
+import type { Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
 import { contentError } from './status-error.ts';
 
@@ -33,15 +33,14 @@ export async function listTags(
     accept: [200],
     repeatable: true,
   } as const;
-  for await (const response of pages(requester, endpoint, request, options)) {
-    for (const tag of await tagsIn(response)) tags.push(tag);
+  for await (const page of pages(requester, endpoint, request, { ...options, maxBytes: maxPageBytes })) {
+    for (const tag of tagsIn(page)) tags.push(tag);
   }
   return tags;
 }
 
-async function tagsIn(response: RegistryResponse): Promise<string[]> {
+function tagsIn({ response, bytes }: Page): string[] {
   const invalid = (problem: string) => contentError('protocol', response.asked, problem);
-  const bytes = await readPage(response, maxPageBytes);
   let tags: unknown;
   try {
     tags = JSON.parse(bytes.toString('utf8')).tags ?? [];

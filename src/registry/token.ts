@@ -4,6 +4,7 @@ import { basicAuthorization, type Credential } from './credentials.ts';
 import { bareHostname, type Endpoint, endpointName, isLoopback } from './endpoint.ts';
 import { spellings } from './redact.ts';
 import { follow } from './redirect.ts';
+import type { BodyContent } from './response-body.ts';
 import type { Retrier } from './retry.ts';
 import { demandedFirst } from './scope.ts';
 import { type Asked, contentError, faultError, type Refusal, statusError } from './status-error.ts';
@@ -79,7 +80,7 @@ export class TokenClient {
     });
   }
 
-  async #send(form: Form, request: TokenRequest): Promise<Refusal> {
+  async #send(form: Form, request: TokenRequest): Promise<TokenAnswer> {
     const { transport, retrier } = this.#options;
     const { url, authorization, body } = form === 'get' ? getForm(request) : postForm(request);
     const { endpoint } = request;
@@ -96,21 +97,23 @@ export class TokenClient {
     };
     try {
       const attempts = { host: url.host, attempts: tokenAttempts, repeatable: true, signal: undefined };
-      return await retrier.run(attempts, () => follow(transport, http, atHome));
+      return await retrier.run(attempts, async () => {
+        const reply = await follow(transport, http, atHome);
+        return reply.status === 200 ? { ...reply, content: await reply.body.read(maxTokenBodyBytes) } : reply;
+      });
     } catch (error) {
       if (error instanceof TransportFault) throw faultError(askedFor(request), error);
       throw error;
     }
   }
 
-  async #parse(request: TokenRequest, response: Refusal): Promise<Token> {
+  #parse(request: TokenRequest, { content }: TokenAnswer): Token {
     const receivedAt = this.#options.clock.now();
     const invalid = (problem: string) => contentError('protocol', askedFor(request), problem);
-    const { bytes, complete } = await readBody(request, response);
-    if (!complete) throw invalid(`the answer is larger than ${maxTokenBodyBytes} bytes`);
+    if (!content?.complete) throw invalid(`the answer is larger than ${maxTokenBodyBytes} bytes`);
     let json: Record<string, unknown>;
     try {
-      json = JSON.parse(bytes.toString('utf8')) ?? {};
+      json = JSON.parse(content.bytes.toString('utf8')) ?? {};
     } catch {
       throw invalid('the answer is not JSON');
     }
@@ -125,6 +128,11 @@ export class TokenClient {
     // No server gives out tokens that are over: its clock is behind ours.
     return { value, renewAt: renewAt > receivedAt ? renewAt : receivedAt + usableMs };
   }
+}
+
+interface TokenAnswer extends Refusal {
+  /** Of a success. */
+  readonly content?: BodyContent;
 }
 
 interface FilledForm {
@@ -186,15 +194,6 @@ function askedFor({ endpoint, realm, credential }: TokenRequest): Asked {
     what: 'a token',
     credentials: credential ? [credential.origin] : [],
   };
-}
-
-async function readBody(request: TokenRequest, response: Refusal) {
-  try {
-    return await response.body.read(maxTokenBodyBytes);
-  } catch (error) {
-    if (error instanceof TransportFault) throw faultError(askedFor(request), error);
-    throw error;
-  }
 }
 
 function secretsOf(credential: Credential | undefined): string[] {

@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { mediaTypes, parseReference } from '../../src/oci/index.ts';
 import { isUnreachable } from '../../src/registry/index.ts';
-import { sendJson } from '../support/hostile-server.ts';
+import { cutBody, sendJson } from '../support/hostile-server.ts';
 import { descriptorOf, failureOf, newCertsDir, newClient, newServer, referenceAt, testImage } from './fixtures.ts';
 
 const image = testImage();
@@ -96,6 +96,36 @@ describe('failures that pass', () => {
     });
     expect(error.message).toContain('it asks to wait 3600 s');
     expect(error.hint).toContain('3600 s');
+  });
+
+  test.each(['a manifest', 'a list', 'a token'])('%s that is cut or stalls is asked for again', async (what) => {
+    const times = new Map<string, number>();
+    const server = await newServer(({ path, headers }, response) => {
+      const place = new URL(path, 'http://any').pathname;
+      const time = (times.get(place) ?? 0) + 1;
+      times.set(place, time);
+      if (place !== '/token' && headers.authorization === undefined && what === 'a token') {
+        times.delete(place);
+        return response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${headers.host}/token"` }).end();
+      }
+      const body = place === '/token' ? '{"token":"t"}' : place.endsWith('/list') ? '{"tags":["a"]}' : image.manifest;
+      response.writeHead(200, { 'content-type': mediaTypes.ociManifest, 'content-length': body.length });
+      if (time > 2) return response.end(body);
+      return response.write(body.slice(0, 5), () => time === 2 && response.socket?.destroy());
+    });
+    const { client, clock } = newClient({ timeouts: { idleMs: 50 } });
+    if (what === 'a list') expect(await client.listTags(referenceAt(server))).toEqual(['a']);
+    else await client.fetchManifest(referenceAt(server), image.descriptor.digest);
+    expect(clock.slept.length).toBeGreaterThanOrEqual(2);
+    expect([...times.values()].every((time) => time === 3)).toBe(true);
+  });
+
+  test('an answer that is cut again and again is an incomplete one', async () => {
+    const server = await newServer((_, response) => cutBody(response, image.manifest, { count: 5 }));
+    const error = await failureOf(newClient().client.fetchManifest(referenceAt(server), image.descriptor.digest));
+    expect(error.data).toMatchObject({ kind: 'truncated', unreachable: true });
+    expect(error.message).toMatch(/^Incomplete answer from .*after 5 bytes$/);
+    expect(server.requests).toHaveLength(5);
   });
 
   test('a reset before the answer costs nothing once, then a pause', async () => {
