@@ -5,4 +5,5 @@
  */
 export { type ApiPod, type ApiPodContainer, type RetriedPod, RunningPods } from './client.ts';
 export { type NodeApi, serveNodeApi } from './server.ts';
+export { makeSocketFolder } from './socket.ts';
 export { socketFolder, socketFolderVariable } from './socket-folder.ts';

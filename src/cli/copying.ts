@@ -72,7 +72,7 @@ export async function openNodeImage(cli: Cli, store: Store, image: ImageRecord, 
     registry,
     async close() {
       lease?.release();
-      if (lease) await store.dropLayerBlobs(image.layers);
+      await store.dropLayerBlobs(image.layers);
       await registry.close();
     },
   };

@@ -21,7 +21,7 @@ import { kubeletSettings } from './configuration/kubelet.ts';
 import { credentialPlugins } from './credential-plugin-options.ts';
 import { shortDigest } from './human.ts';
 import { overrideImages } from './image-overrides.ts';
-import { chooseRuntime, type Node, openNode, type PodNode, startAgent, whenUnreachableSetting } from './node.ts';
+import { chooseRuntime, type Node, openNodeToRun, type PodNode, startAgent, whenUnreachableSetting } from './node.ts';
 import { printable } from './output.ts';
 import { openProgressView, type ProgressView } from './progress-view.ts';
 import { registryOptions } from './registry-options.ts';
@@ -33,12 +33,10 @@ export async function runInForeground(cli: Cli, pods: readonly Pod[], options: R
   const screen = new Screen(cli);
   const { mirrors = {} } = registryOptions(cli);
   const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };
-  const node = await openNode({
-    root: cli.settings.root,
-    store: storeOptions(cli),
-    registry,
-    limits: cli.settings['unpack.limits'],
-  });
+  const node = await openNodeToRun(
+    { root: cli.settings.root, store: storeOptions(cli), registry, limits: cli.settings['unpack.limits'] },
+    (text) => screen.warn(text),
+  );
   try {
     const overridden = await overrideImages(pods, options.imageOverride ?? [], node, cli.signal);
     return await runPods({ cli, node, screen, plugins }, overridden, options);
@@ -61,7 +59,7 @@ async function runPods(
   options: RunOptions,
 ): Promise<number> {
   const { config } = await kubeletSettings(cli.configuration);
-  const { runtime, rejected, warnings } = await chooseRuntime(cli.settings.root, options.runtime);
+  const { runtime, rejected, warnings } = await chooseRuntime(node.store.stateFolder, options.runtime);
   for (const { name, reason } of rejected) screen.note(`${name} is not used: ${reason}`);
   // Warnings speak of what pods may ask for, and none of these does.
   if (cli.verbose) for (const text of warnings) screen.note(text);

@@ -1,6 +1,7 @@
 /** Puts the parts of one node together: its store, the registry client, the engine and, where containers run, the agent. */
-import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, realpathSync } from 'node:fs';
+import { cp, mkdir, rm } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -13,10 +14,11 @@ import {
   NodeKeyring,
   podCredentials,
 } from '../agent/index.ts';
+import { makeSocketFolder, socketFolder } from '../api/index.ts';
 import { EngineImageService, EngineRuntimeService, writeOwner } from '../engine/index.ts';
 import { systemClock } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
-import { errorMessage } from '../lib/errors.ts';
+import { errorCode, errorMessage } from '../lib/errors.ts';
 import { parseGoDuration } from '../lib/go-duration.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { formatReference } from '../oci/index.ts';
@@ -35,7 +37,7 @@ export interface NodeOptions {
   /** The folder that is the node. */
   readonly root: string;
   /** `unpacks`: false where containers cannot run; images are kept as they come. */
-  readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers' | 'readOnly'>;
+  readonly store?: Pick<StoreOptions, 'unpacks' | 'keepCompressedLayers' | 'readOnly' | 'stateFolder'>;
   readonly registry?: RegistryClientOptions;
   /** Of layers. */
   readonly limits?: Partial<UnpackLimits> | undefined;
@@ -66,6 +68,35 @@ export async function openNode(options: NodeOptions): Promise<Node> {
   };
 }
 
+/**
+ * A node that containers can run on also where its root is on a read-only disk: what they write, and what else belongs
+ * to them, is then kept where run-time state is.
+ */
+export async function openNodeToRun(options: NodeOptions, warn: (text: string) => void): Promise<Node> {
+  try {
+    return await openNode(options);
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_LADING_DISK_READ_ONLY') throw error;
+    const stateFolder = await runTimeFolder(options.root);
+    warn(
+      `${options.root} is on a read-only disk: what containers write goes to ${stateFolder}, and nothing can be pulled`,
+    );
+    return await openNode({ ...options, store: { ...options.store, readOnly: true, stateFolder } });
+  }
+}
+
+/** The same one each time, so that what a killed process left is found; with what is known of pulls in it. */
+async function runTimeFolder(root: string): Promise<string> {
+  const own = socketFolder(process.env, process.geteuid!());
+  await makeSocketFolder(own);
+  const name = createHash('sha256').update(realpathSync(root)).digest('hex').slice(0, 16);
+  const folder = join(own, 'nodes', name);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const records = join(root, 'image_manager');
+  if (existsSync(records)) await cp(records, join(folder, 'image_manager'), { recursive: true, force: false });
+  return folder;
+}
+
 export interface PodNode {
   readonly agent: Agent;
   readonly runtime: EngineRuntimeService;
@@ -91,7 +122,7 @@ export async function startAgent(
   const { store, registry, unpack } = node;
   const service = new EngineRuntimeService({ store, registry, unpack, runtime, version: packageVersion() });
   await service.recover();
-  const logRoot = join(store.root, 'logs', randomUUID());
+  const logRoot = join(store.stateFolder, 'logs', randomUUID());
   await mkdir(logRoot, { recursive: true });
   await writeOwner(logRoot);
   const pullEvents = new PullEvents(store);
@@ -102,7 +133,7 @@ export async function startAgent(
     images: node.images,
     runtime: service,
     logRoot,
-    recordsDirectory: store.root,
+    recordsDirectory: store.stateFolder,
     credentials: podCredentials({ node: nodeKeyring(store.root), plugins }),
     currentDigest: (image, call) => node.images.currentDigest(image, call),
     config,
@@ -113,12 +144,13 @@ export async function startAgent(
       options.onEvent?.(event);
     },
   });
-  const imageGc = startImageGc(node, { runtime: service, config, agent, onNodeEvent });
+  // What is on a read-only disk stays there.
+  const imageGc = store.readOnly ? undefined : startImageGc(node, { runtime: service, config, agent, onNodeEvent });
   return {
     agent,
     runtime: service,
     async close() {
-      await imageGc.stop();
+      await imageGc?.stop();
       await agent.stop();
       stopProgress();
       pullEvents.close();

@@ -54,7 +54,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
 
   /** Ends and removes what a killed process left on this node: processes, mounts, cgroups, folders. */
   async recover(): Promise<number> {
-    return recoverContainers(this.#deps.store.root, this.#deps.runtime);
+    return recoverContainers(this.#deps.store.stateFolder, this.#deps.runtime);
   }
 
   async version(): Promise<cri.VersionResponse> {
@@ -73,7 +73,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
 
   async runPodSandbox(config: cri.PodSandboxConfig): Promise<{ podSandboxId: string }> {
     const id = newId();
-    const directory = join(this.#deps.store.root, 'sandboxes', id);
+    const directory = join(this.#deps.store.stateFolder, 'sandboxes', id);
     await mkdir(directory, { recursive: true });
     await writeOwner(directory);
     await writeFile(join(directory, 'hostname'), `${hostnameOf(config)}\n`);
@@ -133,7 +133,7 @@ export class EngineRuntimeService implements cri.RuntimeService {
       });
     }
     const id = newId();
-    const directory = join(store.root, 'containers', id);
+    const directory = join(store.stateFolder, 'containers', id);
     const usedImages = [image.id, ...mountedImages(this.#deps, config.mounts)];
     const lease = store.leases.acquire({ images: usedImages });
     try {

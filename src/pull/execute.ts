@@ -72,6 +72,7 @@ export async function executePull(
   const lease = store.leases.acquire(contentOf(plan), { expiresMs: leaseExpiresMs });
   try {
     crashPoint('lease-taken');
+    store.requireWritable(`pull ${plan.name}`);
     requireSpace(store.root, plan.bytesToFetch, `pull ${plan.name}`);
     if (store.unpacks) prepareToUnpack(deps, plan);
     const fetched = await fetchAll(deps, plan, options, lease);

@@ -96,7 +96,7 @@ async function unpackedLayer(store: Store, diffId: Digest) {
 
 /** overlayfs wants at least one lower directory; an image may have no layers at all. */
 async function emptyDirectory(store: Store): Promise<string> {
-  const path = join(store.root, 'empty');
+  const path = join(store.stateFolder, 'empty');
   await mkdir(path, { recursive: true, mode: 0o755 });
   return path;
 }

@@ -76,6 +76,20 @@ export class Database {
     });
   }
 
+  /** What there is now, in memory: what is changed nobody else sees, and it ends with this object. */
+  static openCopy(path: string, reserve: Reserve): Database {
+    return guarded(path, 'open', () => {
+      const source = Database.openReadOnly(path);
+      try {
+        const copy = openCopyOf(source.#sqlite);
+        copy.exec('PRAGMA foreign_keys = ON');
+        return new Database(path, copy, reserve);
+      } finally {
+        source.close();
+      }
+    });
+  }
+
   /** What is open for reading may be a copy: afterwards it shows what others have written until now. */
   refresh(): void {
     if (this.#reserve) return;

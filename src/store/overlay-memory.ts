@@ -15,18 +15,20 @@ interface Prober {
   readonly userNamespace: string;
 }
 
+type OpenStore = StoreParts & { readonly readOnly: boolean; readonly stateFolder: string };
+
 /**
  * How layers can be stacked here, found out by doing it once and then remembered in the store, for as long as kernel,
  * user and user namespace stay the same.
  * @see layers.md 8 ("chosen once per store by probe") and 21
  */
 export class OverlayMemory {
-  readonly #store: StoreParts & { readonly readOnly: boolean };
+  readonly #store: OpenStore;
   readonly #given: OverlaySupport | undefined;
   #known: Promise<OverlaySupport> | undefined;
 
   /** @param given instead of what a probe would find */
-  constructor(store: StoreParts & { readonly readOnly: boolean }, given?: OverlaySupport) {
+  constructor(store: OpenStore, given?: OverlaySupport) {
     this.#store = store;
     this.#given = given;
   }
@@ -37,10 +39,18 @@ export class OverlayMemory {
   }
 
   async #find(): Promise<OverlaySupport> {
+    if (this.#store.stateFolder !== this.#store.root) return this.#findElsewhere();
     const { by, support } = this.#remembered();
     if (support && by === thisProber() && !this.#given) return support;
     if (this.#store.readOnly) return support ?? { mode: 'copy', reason: 'the store is open for reading only' };
     return this.#given ? this.#remember(this.#given) : await this.#probe();
+  }
+
+  /** Where upper directories are is what matters then; layers can be copied from there whatever their form. */
+  async #findElsewhere(): Promise<OverlaySupport> {
+    const support = this.#given ?? (await this.#inProbeFolder(probeOverlay));
+    if (support.mode === 'overlay') this.#refuseOtherForm(support);
+    return support;
   }
 
   #remembered(): { by?: string; support?: OverlaySupport } {
@@ -61,14 +71,20 @@ export class OverlayMemory {
     return support;
   }
 
-  async #probe(): Promise<OverlaySupport> {
-    const folder = join(this.#store.root, 'probe');
-    const lock = await lockFolder(folder);
-    try {
-      await removeLeftovers(folder);
+  #probe(): Promise<OverlaySupport> {
+    return this.#inProbeFolder(async (folder) => {
       // Nobody probes a second time: if that was killed, nobody would clean up behind it.
       const { by, support } = this.#remembered();
       return support && by === thisProber() ? support : this.#remember(await probeOverlay(folder));
+    });
+  }
+
+  async #inProbeFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+    const folder = join(this.#store.stateFolder, 'probe');
+    const lock = await lockFolder(folder);
+    try {
+      await removeLeftovers(folder);
+      return await work(folder);
     } catch (error) {
       throw diskError(error, 'find out how layers can be stacked', folder);
     } finally {

@@ -28,6 +28,11 @@ import { Trash } from './trash.ts';
 export interface StoreOptions {
   /** Creates and changes nothing; a root that does not exist is an empty store. */
   readonly readOnly?: boolean | undefined;
+  /**
+   * With `readOnly`: an existing folder where containers can be kept while they run. Rows can be changed then, until the
+   * store is closed.
+   */
+  readonly stateFolder?: string | undefined;
   /** Whether images of this node are unpacked; by default where Linux is. Elsewhere nothing can run and blobs are all. */
   readonly unpacks?: boolean | undefined;
   /** Default `always`. */
@@ -42,6 +47,8 @@ export interface StoreOptions {
 export class Store implements StoreParts {
   readonly root: string;
   readonly readOnly: boolean;
+  /** Where containers and all that belongs to them are kept while they run: the root, if it can be written to. */
+  readonly stateFolder: string;
   readonly unpacks: boolean;
   readonly keepCompressedLayers: KeepCompressedLayers;
   readonly blobs: BlobStore;
@@ -63,6 +70,7 @@ export class Store implements StoreParts {
     const { now } = options;
     this.root = root;
     this.readOnly = options.readOnly ?? false;
+    this.stateFolder = options.stateFolder ?? root;
     this.unpacks = options.unpacks ?? process.platform === 'linux';
     this.keepCompressedLayers = this.unpacks ? (options.keepCompressedLayers ?? 'always') : 'always';
     this.now = now;
@@ -70,7 +78,8 @@ export class Store implements StoreParts {
     this.#reserve = options.reserve;
     this.trash = new Trash(root);
     this.blobs = new BlobStore(root);
-    this.names = new Names(database, { now, changed: () => writeLayout(root, this.names.list()) });
+    const changed = () => (this.readOnly ? undefined : writeLayout(root, this.names.list()));
+    this.names = new Names(database, { now, changed });
     this.images = new Images(database, { names: this.names, now });
     this.layers = new Layers(root, { database, trash: this.trash, now });
     this.fixUps = new FixUps(root, { database, trash: this.trash, now });
@@ -102,8 +111,17 @@ export class Store implements StoreParts {
    * Removes the blobs of layers that are unpacked, where the store does not keep them.
    * @param own a lease on them that does not count
    */
-  dropLayerBlobs(layers: readonly Pick<ImageLayer, 'descriptor' | 'diffId'>[], own?: Lease): Promise<void> {
-    return dropLayerBlobs(this, layers, own);
+  async dropLayerBlobs(layers: readonly Pick<ImageLayer, 'descriptor' | 'diffId'>[], own?: Lease): Promise<void> {
+    if (!this.readOnly) await dropLayerBlobs(this, layers, own);
+  }
+
+  /**
+   * Refuses work that has to write.
+   * @param what names it
+   * @throws LadingError `ERR_LADING_DISK_READ_ONLY`
+   */
+  requireWritable(what: string): void {
+    if (this.readOnly) throw diskError(Object.assign(new Error('read-only'), { code: 'EROFS' }), what, this.root);
   }
 
   /** Removes what no name and no lease reaches. */
@@ -128,7 +146,9 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const reserve = new Reserve(root);
   const databaseFile = join(root, 'lading.db');
   if (options.readOnly) {
-    return new Store(root, Database.openReadOnly(databaseFile), { ...options, now, reserve });
+    const isFixed = options.stateFolder === undefined;
+    const database = isFixed ? Database.openReadOnly(databaseFile) : Database.openCopy(databaseFile, reserve);
+    return new Store(root, database, { ...options, now, reserve });
   }
   try {
     await makeRoot(root);
