@@ -70,7 +70,11 @@ function isProxyFault(code: string): boolean {
 }
 
 function proxyRefusal(error: unknown): TransportFault {
-  return new TransportFault('refused', `it refused to connect (${errorMessage(error)})`, false, error);
+  const { cause } = error as { cause?: unknown };
+  const message = errorMessage(error);
+  // undici tells the status in its text only.
+  const passes = /\(50[234]\)/.test(message) || (cause !== undefined && sorted(cause).retryable);
+  return new TransportFault('refused', `it refused to connect (${message})`, passes, error);
 }
 
 function sorted(error: unknown): TransportFault {

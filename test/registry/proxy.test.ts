@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parseReference } from '../../src/oci/index.ts';
@@ -167,6 +169,21 @@ describe('a proxy that does not help', () => {
     expect(error.message).toContain(`through the proxy http://${proxy.address}: it refused the connection`);
     expect(error.hint).toMatch(/^Check that the proxy runs/);
     expect(error.message).not.toContain('geheim');
+  });
+
+  test('for now: it is asked again, until it refuses for good', async () => {
+    const answers = ['HTTP/1.1 503 Later\r\n\r\n', '', 'HTTP/1.1 403 No\r\n\r\n'];
+    const proxy = createServer((socket) =>
+      socket.on('error', () => {}).once('data', () => socket.end(answers.shift() ?? '')),
+    );
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    onTestFinished(() => void proxy.close());
+    const { port } = proxy.address() as AddressInfo;
+    const { client, clock } = newClient({ environment: { HTTPS_PROXY: `http://127.0.0.1:${port}` } });
+    const error = await failureOf(client.resolve(parseReference('registry.test/a/b')));
+    expect(error.message).toContain('(403)');
+    expect([answers, clock.slept]).toEqual([[], [500, 1000]]);
   });
 
   test('because it wants a login, or knows no such host', async () => {
