@@ -2,7 +2,7 @@
 // Node.js that is new enough. Runs on Node 20 with nothing installed, so: plain JavaScript, no imports but Node's own.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
 const oldestMajor = 24;
@@ -20,8 +20,12 @@ export function ensureNode() {
     `Node.js ${process.version} is older than ${oldestMajor}: installing ${packageName}@${nodeVersionRange} with npm (once)`,
   );
   const partial = `${prefix}.${process.pid}`;
-  mkdirSync(partial, { recursive: true });
-  writeFileSync(join(partial, 'package.json'), '{"private":true}\n');
+  try {
+    mkdirSync(partial, { recursive: true });
+    writeFileSync(join(partial, 'package.json'), '{"private":true}\n');
+  } catch (error) {
+    fail(`${error.message}. Set HOME to a folder that you may write to, or install Node.js ${oldestMajor} or newer.`);
+  }
   const installed = npm(
     [
       'install',
@@ -81,10 +85,17 @@ function cleanEnvironment() {
 
 /** Where what is fetched or compiled once is kept for this user. */
 export function cacheDirectory() {
-  const base =
-    process.env.XDG_CACHE_HOME ||
-    (process.env.HOME || homedir() ? join(process.env.HOME || homedir(), '.cache') : undefined);
-  return join(base ?? '.', 'lading');
+  return join(process.env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'lading');
+}
+
+/** As `src/lib/home-folder.ts`, which only a newer Node.js can load. */
+function homeFolder() {
+  if (process.env.HOME) return process.env.HOME;
+  try {
+    return homedir() || userInfo().homedir;
+  } catch {
+    return '/';
+  }
 }
 
 function note(text) {

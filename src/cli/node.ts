@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
 import { cp, mkdir, rm } from 'node:fs/promises';
-import { homedir, hostname } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
   Agent,
@@ -20,6 +20,7 @@ import { systemClock } from '../lib/clock.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode, errorMessage } from '../lib/errors.ts';
 import { parseGoDuration } from '../lib/go-duration.ts';
+import { homeFolder } from '../lib/home-folder.ts';
 import { packageVersion } from '../lib/package-version.ts';
 import { formatReference } from '../oci/index.ts';
 import { defaultKubeletConfig, imageGcPolicyOf, type KubeletConfig, type WhenUnreachable } from '../policy/index.ts';
@@ -209,7 +210,10 @@ export function whenUnreachableSetting(settings: Settings): WhenUnreachable {
 
 /** The credentials of the node itself. */
 export function nodeKeyring(root: string): NodeKeyring {
-  return new NodeKeyring({ root, home: homedir(), dockerConfig: process.env.DOCKER_CONFIG || undefined }, systemClock);
+  return new NodeKeyring(
+    { root, home: homeFolder(), dockerConfig: process.env.DOCKER_CONFIG || undefined },
+    systemClock,
+  );
 }
 
 /** The runtime of this machine for a node. @throws LadingError when containers cannot run here, with the reason */

@@ -1,5 +1,5 @@
-import { homedir, userInfo } from 'node:os';
 import path from 'node:path';
+import { homeFolder } from '../lib/home-folder.ts';
 import { credentialFromHelper, type RunHelper } from './credential-helper.ts';
 import type { Credential } from './credentials.ts';
 import { parseDockerConfig, parseEntry, readDockerConfig } from './docker-config.ts';
@@ -11,12 +11,11 @@ import { parseDockerConfig, parseEntry, readDockerConfig } from './docker-config
 
 /** Where such files are, best first. `$REGISTRY_AUTH_FILE` replaces all others. */
 export function containersAuthFiles(environment: NodeJS.ProcessEnv): readonly string[] {
-  const { REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, HOME } = environment;
+  const { REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME } = environment;
   if (REGISTRY_AUTH_FILE) return [REGISTRY_AUTH_FILE];
-  const home = HOME || homedir();
   return [
-    path.join(XDG_RUNTIME_DIR || `/run/containers/${userInfo().uid}`, 'containers', 'auth.json'),
-    path.join(XDG_CONFIG_HOME || path.join(home, '.config'), 'containers', 'auth.json'),
+    path.join(XDG_RUNTIME_DIR || `/run/containers/${process.getuid?.()}`, 'containers', 'auth.json'),
+    path.join(XDG_CONFIG_HOME || path.join(homeFolder(environment), '.config'), 'containers', 'auth.json'),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
+import { homeFolder } from '../lib/home-folder.ts';
 import { credentialFromHelper, helperRunner, type RunHelper } from './credential-helper.ts';
 import type { Credential, CredentialSource } from './credentials.ts';
 
@@ -30,7 +30,7 @@ export function dockerConfigKey(registry: string): string {
 }
 
 export function dockerConfigFile(environment: NodeJS.ProcessEnv): string {
-  return path.join(environment.DOCKER_CONFIG || path.join(homedir(), '.docker'), 'config.json');
+  return path.join(environment.DOCKER_CONFIG || path.join(homeFolder(environment), '.docker'), 'config.json');
 }
 
 /**

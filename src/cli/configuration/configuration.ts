@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { errorCode, LadingError } from '../../lib/errors.ts';
 import { fileProblem } from '../../lib/file-problem.ts';
+import { homeFolder } from '../../lib/home-folder.ts';
 import { UsageError } from '../error-report.ts';
 import type { FileContent } from './file.ts';
 import { flagOf, type KeyName, keyNames, keyOf, variableOf } from './keys.ts';
@@ -157,5 +157,5 @@ function defaultRoot(env: ConfigurationInput['env'], uid: number | undefined): s
 /** Relative paths in the variable are ignored, as its specification demands. */
 function baseDirectory(env: ConfigurationInput['env'], variable: string, belowHome: string): string {
   const given = env[variable];
-  return given && isAbsolute(given) ? given : join(env.HOME || homedir(), belowHome);
+  return given && isAbsolute(given) ? given : join(homeFolder(env), belowHome);
 }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { errorCode } from '../../lib/errors.ts';
+import { homeFolder } from '../../lib/home-folder.ts';
 
 /** Names the folders with `<host>/hosts.toml`, separated by colons; an empty value means none. */
 export const certsDirsVariable = 'LADING_CERTS_D';
@@ -19,8 +19,8 @@ export function defaultCertsDirs(
 ): readonly string[] {
   const given = environment[certsDirsVariable];
   if (given !== undefined) return given.split(':').filter((folder) => folder !== '');
-  const { XDG_CONFIG_HOME: xdg = '', HOME } = environment;
-  const home = path.isAbsolute(xdg) ? xdg : path.join(HOME || homedir(), '.config');
+  const { XDG_CONFIG_HOME: xdg = '' } = environment;
+  const home = path.isAbsolute(xdg) ? xdg : path.join(homeFolder(environment), '.config');
   return [path.join(uid === 0 ? '/etc' : home, 'lading', 'certs.d'), '/etc/containerd/certs.d'];
 }
 
