@@ -167,18 +167,23 @@ interface Account {
   readonly answerOutlivesToken: boolean;
 }
 
-/** Runs the program of a plugin's name from a folder, with this process's environment and the plugin's own. */
-export function runPluginFrom(folder: string): RunPlugin {
+/**
+ * Runs the program of a plugin's name from a folder, with this process's environment and the plugin's own.
+ * @param signal ends it
+ */
+export function runPluginFrom(folder: string, signal?: AbortSignal): RunPlugin {
   return async ({ name, args, env }, request) => {
     const ran = await runProgram(path.join(folder, name), args, {
       input: request,
       timeoutMs: pluginTimeoutMs,
       maxOutputBytes: maxPluginOutputBytes,
       environment: { ...process.env, ...env },
+      signal,
     });
     if (ran.outcome === 'not-found') throw new Error(`there is no program ${name} in ${folder}`);
     if (ran.outcome === 'not-started') throw new Error(`it could not be started (${ran.code})`);
     if (ran.outcome === 'timed-out') throw new Error(`it did not answer within ${pluginTimeoutMs / 1000} s`);
+    if (ran.outcome === 'aborted') throw new Error('nobody waits for it any more');
     if (ran.outcome !== 'ended') throw new Error('it printed too much');
     if (ran.exitCode !== 0) throw new Error(`it ended with status ${ran.exitCode ?? 'unknown'}`);
     return ran.stdout;

@@ -7,13 +7,16 @@ export interface CredentialPluginOptions {
   readonly imageCredentialProviderBinDir?: string;
 }
 
-/** @throws LadingError `ERR_LADING_CREDENTIAL_PROVIDER_CONFIG` */
-export function credentialPlugins(options: CredentialPluginOptions): CredentialPlugins | undefined {
+/** @param signal ends plugins that run @throws LadingError `ERR_LADING_CREDENTIAL_PROVIDER_CONFIG` */
+export function credentialPlugins(
+  options: CredentialPluginOptions,
+  signal: AbortSignal,
+): CredentialPlugins | undefined {
   const { imageCredentialProviderConfig: config, imageCredentialProviderBinDir: folder } = options;
   if (config === undefined && folder === undefined) return undefined;
   if (config === undefined || folder === undefined) {
     throw new UsageError('--image-credential-provider-config and --image-credential-provider-bin-dir need each other');
   }
   const providers = readCredentialProviders(config);
-  return new CredentialPlugins({ providers, run: runPluginFrom(folder) });
+  return new CredentialPlugins({ providers, run: runPluginFrom(folder, signal) });
 }

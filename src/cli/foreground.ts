@@ -29,7 +29,7 @@ import { runningDigest } from './running-digest.ts';
 
 /** @returns the exit code of the pods: the first that is not 0, in the order of their containers */
 export async function runInForeground(cli: Cli, pods: readonly Pod[], options: RunOptions): Promise<number> {
-  const plugins = credentialPlugins(options);
+  const plugins = credentialPlugins(options, cli.signal);
   const screen = new Screen(cli);
   const { mirrors = {} } = registryOptions(cli);
   const registry = { mirrors, onWarning: ({ text }: { text: string }) => screen.warn(text) };

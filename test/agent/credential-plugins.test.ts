@@ -1,6 +1,6 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { CredentialPlugins, type PluginPod, readCredentialProviders, runPluginFrom } from '../../src/agent/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -52,6 +52,20 @@ describe('credential plugins', () => {
     const asked = (await readFile(path.join(folder, 'asked'), 'utf8')).trimEnd().split('\n');
     const request = { kind: 'CredentialProviderRequest', apiVersion: v1, image: 'a.test/team/app' };
     expect(asked).toEqual([`get --all|set|${JSON.stringify(request)}`]);
+  });
+
+  test('one that hangs is ended with whoever asked', async () => {
+    await install('hang', `echo $$ > ${folder}/pid; exec sleep 60`);
+    const abort = new AbortController();
+    const plugins = new CredentialPlugins({
+      providers: readCredentialProviders(await configure([provider('hang')])),
+      run: runPluginFrom(path.join(folder, 'bin'), abort.signal),
+    });
+    const users = usersOf(plugins, 'a.test/team/app');
+    const pid = await vi.waitFor(async () => Number((await readFile(`${folder}/pid`, 'utf8')) || Number.NaN));
+    abort.abort();
+    expect(await users).toEqual([]);
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow('ESRCH'));
   });
 
   test('several are asked in order, and one that fails stops nobody', async () => {

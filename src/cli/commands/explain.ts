@@ -120,7 +120,7 @@ async function openContext(
     import('../running-pods.ts'),
   ]);
   const { config } = await kubeletSettings(cli.configuration);
-  const plugins = credentialPlugins(options);
+  const plugins = credentialPlugins(options, cli.signal);
   const requests: ExplainContext['requests'] = [];
   const { onRequest, ...registry } = registryOptions(cli);
   const node = await openNode({
