@@ -1,9 +1,19 @@
 // What the npm scripts and the installed command need before TypeScript can run: the packages of this project and a
 // Node.js that is new enough. Runs on Node 20 with nothing installed, so: plain JavaScript, no imports but Node's own.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 const oldestMajor = 24;
 const nodeVersionRange = '24';
@@ -19,9 +29,9 @@ export function ensureNode() {
   note(
     `Node.js ${process.version} is older than ${oldestMajor}: installing ${packageName}@${nodeVersionRange} with npm (once)`,
   );
-  const partial = `${prefix}.${process.pid}`;
+  let partial;
   try {
-    mkdirSync(partial, { recursive: true });
+    partial = partialFolder(prefix);
     writeFileSync(join(partial, 'package.json'), '{"private":true}\n');
   } catch (error) {
     fail(`${error.message}. Set HOME to a folder that you may write to, or install Node.js ${oldestMajor} or newer.`);
@@ -44,25 +54,68 @@ export function ensureNode() {
       `npm could not install ${packageName}@${nodeVersionRange}. Install Node.js ${oldestMajor} or newer, then run the command again.`,
     );
   }
-  try {
-    renameSync(partial, prefix);
-  } catch {
-    rmSync(partial, { recursive: true, force: true });
-  }
+  moveUnlessThere(partial, prefix);
+  rmSync(partial, { recursive: true, force: true });
   return binary;
 }
 
 /** Installs the packages of `root` when package-lock.json is newer than the last installation. */
 export function ensurePackages(root) {
   const lock = join(root, 'package-lock.json');
-  const marker = join(root, 'node_modules', '.package-lock.json');
-  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
+  const packages = join(root, 'node_modules');
+  const areThere = () => {
+    const marker = join(packages, '.package-lock.json');
+    return existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs;
+  };
+  if (areThere()) return;
   note('installing npm packages (once)');
-  if (!npm(['ci', '--no-fund', '--no-audit', '--loglevel=error'], root)) {
-    fail('npm ci failed. See its message above, then run the command again.');
+  const hasOlder = existsSync(packages);
+  // Elsewhere first: two `npm ci` at the same time in one folder spoil each other's work.
+  const partial = partialFolder(packages);
+  for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
+    if (existsSync(join(root, name))) copyFileSync(join(root, name), join(partial, name));
   }
-  // npm keeps the lock file's time on some file systems; the marker must not look older than the lock.
-  writeFileSync(marker, readFileSync(marker));
+  const installed = npm(['ci', '--no-fund', '--no-audit', '--loglevel=error'], partial);
+  if (installed && !areThere()) {
+    // npm keeps the lock file's time on some file systems; the marker must not look older than the lock.
+    const marker = join(partial, 'node_modules', '.package-lock.json');
+    writeFileSync(marker, readFileSync(marker));
+    if (hasOlder) moveUnlessThere(packages, join(partial, 'older'));
+    moveUnlessThere(join(partial, 'node_modules'), packages);
+  }
+  rmSync(partial, { recursive: true, force: true });
+  if (!installed) fail('npm ci failed. See its message above, then run the command again.');
+}
+
+/** An empty folder beside `target`, for this process. Removes what those have left that were killed. */
+function partialFolder(target) {
+  const parent = dirname(target);
+  mkdirSync(parent, { recursive: true });
+  for (const name of readdirSync(parent)) {
+    const [, pid] = name.startsWith(`${basename(target)}.`) ? (/\.(\d+)$/.exec(name) ?? []) : [];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(parent, name), { recursive: true, force: true });
+  }
+  const partial = `${target}.${process.pid}`;
+  mkdirSync(partial, { recursive: true });
+  return partial;
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+/** Another process may be faster, or there may be nothing to move. */
+function moveUnlessThere(from, to) {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EPERM'].includes(error.code)) throw error;
+  }
 }
 
 function npm(args, cwd) {

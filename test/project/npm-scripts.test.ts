@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +20,30 @@ test('files named behind `npm run lading --` are those of the folder where the u
     encoding: 'utf8',
   });
   expect(stderr).toContain('error: none.yaml asks for no pod');
+});
+
+test('two set-ups at the same time do not disturb each other, and remove what a killed one has left', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-npm-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [clone, programs] = [join(folder, 'clone'), join(folder, 'bin')];
+  for (const each of [clone, programs, join(clone, 'node_modules.2147483647')]) mkdirSync(each, { recursive: true });
+  for (const name of ['package.json', 'package-lock.json']) writeFileSync(join(clone, name), '{}');
+  // Like npm, it cannot work in a folder in which another one works.
+  const npm =
+    '#!/bin/sh\nmkdir busy || exit 1\nsleep 1\nmkdir node_modules\ncp package.json node_modules/.package-lock.json\n';
+  writeFileSync(join(programs, 'npm'), npm, { mode: 0o755 });
+  const program = `import { ensurePackages } from '${join(root, 'bin', 'toolchain.mjs')}'; ensurePackages('${clone}');`;
+  const env = { ...process.env, PATH: `${programs}:${process.env.PATH}` };
+  const setUp = () => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { env, stdio: 'ignore' });
+    return once(child, 'exit');
+  };
+  expect(await Promise.all([setUp(), setUp()])).toEqual([
+    [0, null],
+    [0, null],
+  ]);
+  expect(readdirSync(clone).sort()).toEqual(['node_modules', 'package-lock.json', 'package.json']);
+  expect(existsSync(join(clone, 'node_modules', '.package-lock.json'))).toBe(true);
 });
 
 test('a home that cannot be written to is told without a stack', () => {
