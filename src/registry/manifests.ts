@@ -10,7 +10,7 @@ import { addReferrer, type Referrer, referrerIn, removeReferrer } from './referr
 import { RegistryError } from './registry-error.ts';
 import type { ReadResponse, RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
 import { repositoryScope } from './scope.ts';
-import { contentError } from './status-error.ts';
+import { contentError, statusError } from './status-error.ts';
 import { headerOf } from './transport.ts';
 
 export interface ResolvedManifest {
@@ -152,24 +152,25 @@ export async function deleteManifest(
     },
     options,
   );
-  const { status, asked } = response;
-  if (status === 400 || status === 405) {
-    const what = reference.digest === undefined ? 'tags' : 'manifests';
-    throw new RegistryError(
-      'unsupported',
-      `${asked.whom} does not delete ${what} (status ${status}, asked for ${asked.what})`,
-      { registry: asked.registry, status, credentials: asked.credentials },
-      {
-        hint:
-          reference.digest === undefined
-            ? 'Delete the digest; that removes all its tags.'
-            : 'The operator of the registry may be able to switch deletion on.',
-      },
-    );
-  }
+  const { status } = response;
+  if (status === 400 || status === 405) throw notDeleted(response, reference);
   await response.body.discard();
   if (referrer) await removeReferrer({ requester, endpoint, repository, options }, referrer);
   return status !== 404;
+}
+
+/** A digest that is not deleted may have a reason of its own, such as a tag that still names it. */
+function notDeleted(response: RegistryResponse, { digest }: Reference): RegistryError {
+  const refusal = statusError(response.asked, response);
+  const { status, registryCode } = refusal.data;
+  if (digest !== undefined && status === 400 && registryCode !== undefined && registryCode !== 'UNSUPPORTED')
+    return refusal;
+  const [what, hint] =
+    digest === undefined
+      ? ['tags', 'Delete the digest; that removes all its tags.']
+      : ['manifests', 'The operator of the registry may be able to switch deletion on.'];
+  const { kind: _, ...data } = refusal.data;
+  return new RegistryError('unsupported', `${refusal.message}; it does not delete ${what}`, data, { hint });
 }
 
 /** What a manifest that is about to be deleted refers to, if it is there and does. */

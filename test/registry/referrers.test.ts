@@ -148,6 +148,29 @@ describe('pushing what refers to an image', () => {
   });
 });
 
+describe('what is not deleted', () => {
+  const answering = (status: number, code: string) =>
+    newServer(({ method }, response) => {
+      if (method !== 'DELETE') return response.writeHead(404).end();
+      return sendJson(response, status, { errors: [{ code, message: 'a tag names it' }] });
+    });
+
+  test('because nothing is, says so in the registry’s own words too', async () => {
+    const server = await answering(405, 'UNSUPPORTED');
+    const error = await failureOf(newClient().client.deleteManifest(referenceAt(server)));
+    expect(error.code).toBe('ERR_LADING_REGISTRY_UNSUPPORTED');
+    expect(error.message).toMatch(/^Registry .* answered 405 .*UNSUPPORTED: a tag names it; it does not delete tags$/);
+  });
+
+  test('for a reason of its own is no lack of the registry', async () => {
+    const server = await answering(400, 'MANIFEST_IN_USE');
+    const error = await failureOf(newClient().client.deleteManifest({ ...referenceAt(server), digest: subject }));
+    expect(error.code).toBe('ERR_LADING_REGISTRY_PROTOCOL');
+    expect(error.message).toContain('MANIFEST_IN_USE: a tag names it');
+    expect(error.hint).toBeUndefined();
+  });
+});
+
 describe.skipIf(dockerRegistryMissing)(`a docker-registry (${dockerRegistryMissing ?? 'installed'})`, () => {
   let registry: DockerRegistry;
   beforeAll(async () => {
