@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { errorMessage, LadingError } from '../lib/errors.ts';
+import { makeFolders } from '../lib/make-folders.ts';
 import { migrations } from './schema.ts';
 
 export type SqlValue = string | number | null | Uint8Array;
@@ -29,7 +30,7 @@ export class RegistryDatabase {
     const path = join(root, 'registry.db');
     if (options.create === false && !existsSync(path)) throw noRegistry(root);
     try {
-      mkdirSync(root, { recursive: true });
+      makeFolders(root);
       this.#sqlite = new DatabaseSync(path, { timeout: busyTimeoutMs });
     } catch (error) {
       throw unusable(root, error);

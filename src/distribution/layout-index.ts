@@ -1,14 +1,6 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { makeFolders } from '../lib/make-folders.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { type ImageIndex, parseManifest } from '../oci/manifest.ts';
@@ -54,7 +46,7 @@ export class LayoutIndex {
   /** Makes an empty layout. */
   static create(folder: string): LayoutIndex {
     const index = new LayoutIndex(folder);
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
     index.#replace(layoutFile, JSON.stringify({ imageLayoutVersion: '1.0.0' }));
     index.#write([]);
     return index;
@@ -109,7 +101,7 @@ export class LayoutIndex {
   #putFile(digest: Digest, bytes: Uint8Array): void {
     const path = this.#blobs.path(digest);
     if (existsSync(path)) return;
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolders(dirname(path));
     this.#replaceDurably(path, bytes);
   }
 

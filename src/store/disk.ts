@@ -1,10 +1,11 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { closeSync, fsync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, fsync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { freeSpace } from '../lib/free-space.ts';
+import { makeFolders } from '../lib/make-folders.ts';
 
 /** fsync(2), on another thread: it may take long. */
 export const syncDescriptor = promisify(fsync);
@@ -50,7 +51,7 @@ export function sizeOf(path: string): number | undefined {
  * need not wait for it: ext4, xfs and btrfs take the names of new folders along when a name in them is synced.
  */
 export async function makeFolder(path: string): Promise<void> {
-  const firstMade = mkdirSync(path, { recursive: true });
+  const firstMade = makeFolders(path);
   if (firstMade === undefined) return;
   for (let made = path; ; made = dirname(made)) {
     await syncFolder(dirname(made));

@@ -40,6 +40,16 @@ describe('opening', () => {
     for (const store of stores) expect(store.images.list()).toEqual([]);
   });
 
+  test.skipIf(process.platform !== 'linux')('in a place that takes no folders fails, and does not try for ever', () => {
+    const store = JSON.stringify(new URL('../../src/store/index.ts', import.meta.url).href);
+    const script = `const { openStore } = await import(${store}); await openStore('/proc/lading/node');`;
+    const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 10_000,
+    });
+    expect({ signal, stderr }).toEqual({ signal: null, stderr: expect.stringContaining('ENOENT') });
+  });
+
   test('what a newer version wrote is refused', async () => {
     const store = await testStore();
     store.close();

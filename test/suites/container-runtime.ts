@@ -310,6 +310,16 @@ export function containerRuntimeSuite(name: RuntimeChoice, features: RuntimeFeat
       }
     });
 
+    test('so are a working directory and a mount where no directory can be made', async () => {
+      const noPlace = { source: folder, destination: '/proc/no/place', readonly: true };
+      for (const wishes of [{ process: { cwd: '/proc/no/place' } }, { mounts: [noPlace] }]) {
+        const container = await makeContainer(folder, ['true'], wishes);
+        const start = runtime.start(container);
+        await expect(start).rejects.toMatchObject({ code: 'ERR_LADING_RUNTIME_START' });
+        expectNothingLeft();
+      }
+    });
+
     test('so are a mount of what is not there and a log in a folder that is not there', async () => {
       const missing = path.join(folder, 'missing');
       const mounts = [{ source: missing, destination: '/data', readonly: true }];

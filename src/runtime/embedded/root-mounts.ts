@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, statSync, symlinkSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, realpathSync, statSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { mount, mountFlags, umount2, unmountFlags } from '../../lib/libc.ts';
 import { chroot, pivotRoot } from '../../lib/libc-process.ts';
+import { makeFolders } from '../../lib/make-folders.ts';
 import { type MountInfo, parseMountInfo } from '../mount-info.ts';
 import { pathInRootfs } from '../rootfs-path.ts';
 import type { InitPlan, PlannedMount } from './plan.ts';
@@ -32,7 +33,7 @@ export function enterRoot(plan: InitPlan): void {
   for (const planned of plan.mounts) bind(planned);
   for (const path of plan.maskedPaths) mask(path);
   for (const path of plan.readonlyPaths) makeReadonly(path);
-  mkdirSync(pathInRootfs('/', plan.cwd), { recursive: true });
+  makeFolders(pathInRootfs('/', plan.cwd));
   if (plan.readonlyRootfs) addFlags('/', mountFlags.readOnly);
   chroot('.');
   protectOwnProgram();
@@ -47,7 +48,7 @@ function mountSystem({ mounts, inUserNamespace, terminalGid }: InitPlan): void {
   const taken = new Set(mounts.map(({ destination }) => destination));
   const unlessTaken = (path: string, mountThere: () => void) => {
     if (taken.has(path)) return;
-    mkdirSync(path, { recursive: true });
+    makeFolders(path);
     mountThere();
   };
   unlessTaken('/proc', () => mount('proc', '/proc', 'proc', quiet));
@@ -84,9 +85,9 @@ function showSysOfNode(): void {
 
 function bind({ source, destination, kind, readonly }: PlannedMount): void {
   const mountPoint = pathInRootfs('/', destination);
-  if (kind === 'directory') mkdirSync(mountPoint, { recursive: true });
+  if (kind === 'directory') makeFolders(mountPoint);
   else if (!existsSync(mountPoint)) {
-    mkdirSync(dirname(mountPoint), { recursive: true });
+    makeFolders(dirname(mountPoint));
     closeSync(openSync(mountPoint, 'a'));
   }
   mount(source.slice(1) || '.', mountPoint, undefined, mountFlags.bind | mountFlags.recursive);
