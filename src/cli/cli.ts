@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Configuration, Settings } from './configuration/configuration.ts';
+import { type DocumentFormat, printDocument } from './output.ts';
 
 /** What a command gets from the program around it. */
 export interface Cli {
@@ -52,20 +53,26 @@ export function storeOptions({ settings }: Pick<Cli, 'settings'>, options: { rea
   return { ...options, keepCompressedLayers: settings['store.keepCompressedLayers'] };
 }
 
-/** Does the same to each argument. One that fails is reported and keeps the others from nothing but exit code 0. */
+/**
+ * Does the same to each argument. One that fails is reported and keeps the others from nothing but exit code 0. With a
+ * format, what the tasks return is printed: a document for one argument, an array of documents for several.
+ */
 export async function forEachArgument<T>(
   cli: Cli,
   values: readonly T[],
-  task: (value: T) => Promise<void>,
+  task: (value: T) => Promise<unknown>,
+  format?: DocumentFormat,
 ): Promise<void> {
   let exitCode = 0;
+  const documents: unknown[] = [];
   for (const value of values) {
     try {
-      await task(value);
+      documents.push(await task(value));
     } catch (error) {
       if (cli.signal.aborted || values.length === 1) throw error;
       exitCode = Math.max(exitCode, cli.report(error));
     }
   }
+  if (format) await printDocument(cli, values.length === 1 ? documents[0] : documents, format);
   if (exitCode !== 0) throw new Exit(exitCode);
 }

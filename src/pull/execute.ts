@@ -57,15 +57,16 @@ export async function executePull(
   const { imageId, target } = plan;
   options.signal?.throwIfAborted();
   const names = namesOf(plan);
+  // In the order of the image, before the downloads bring theirs.
+  for (const { descriptor, state } of plan.layers) {
+    const { digest: layer, size } = descriptor;
+    options.onProgress?.(
+      state === 'unpacked'
+        ? { layer, size, state: 'exists', bytes: size }
+        : { layer, size, state: 'waiting', bytes: 0 },
+    );
+  }
   if (plan.alreadyPresent && store.images.confirm(imageId, names, options.by)) {
-    for (const { descriptor } of plan.layers) {
-      options.onProgress?.({
-        layer: descriptor.digest,
-        size: descriptor.size,
-        state: 'exists',
-        bytes: descriptor.size,
-      });
-    }
     options.onProgress?.({ image: imageId, state: 'published' });
     return { imageId, target, bytesFetched: 0, layersFetched: 0 };
   }

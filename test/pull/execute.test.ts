@@ -67,6 +67,9 @@ describe.skipIf(missing)(`executePull (needs: ${missing ?? 'nothing more'})`, ()
     expect(await readFile(path.join(store.layers.dir(image.diffIds[3]!), 'etc/name'), 'utf8')).toBe('top');
     await expectSound(store);
     expect(store.leases.keys('blob').size).toBe(0);
+    expect(progress.slice(0, 4)).toEqual(
+      image.layers.map(({ digest, size }) => ({ layer: digest, size, state: 'waiting', bytes: 0 })),
+    );
     expect(statesOf(progress, bigLayer!.digest)).toEqual(['waiting', 'downloading', 'verifying', 'unpacking', 'done']);
     expect(progress.at(-1)).toEqual({ image: image.config.digest, state: 'published' });
   });

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import type { ImageLayer, Store } from '../../store/index.ts';
-import type { Cli } from '../cli.ts';
+import { type Cli, forEachArgument } from '../cli.ts';
 import { addExamples, addNotes } from '../help.ts';
 import type { FoundImage } from '../image-argument.ts';
-import { type DocumentFormat, documentFormatOption, printDocument } from '../output.ts';
+import { type DocumentFormat, documentFormatOption } from '../output.ts';
 
 export function define(command: Command, cli: Cli): void {
   command
@@ -25,9 +25,7 @@ async function inspect(cli: Cli, texts: readonly string[], format: DocumentForma
   ]);
   const store = await openStore(cli.settings.root, { readOnly: true });
   try {
-    const documents = [];
-    for (const text of texts) documents.push(await documentOf(store, findImageArgument(store, text)));
-    await printDocument(cli, documents.length === 1 ? documents[0] : documents, format);
+    await forEachArgument(cli, texts, async (text) => documentOf(store, findImageArgument(store, text)), format);
   } finally {
     store.close();
   }

@@ -6,7 +6,7 @@ import { type Cli, forEachArgument, storeOptions } from '../cli.ts';
 import { parseArgument } from '../error-report.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { humanAgo, humanSize, plural, shortDigest } from '../human.ts';
-import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
+import { type DocumentFormat, documentFormatOption, formatTable } from '../output.ts';
 
 interface PullCommandOptions {
   readonly platform?: string;
@@ -34,6 +34,7 @@ export function define(command: Command, cli: Cli): void {
     command,
     'The registry is asked what the name means; layers that this node has are not fetched again, and what was ' +
       'interrupted goes on where it was. Credentials are those of `docker login` (~/.docker/config.json).',
+    'With -o, one image gives a document, several give an array of documents.',
   );
   addExamples(command, [
     ['lading pull nginx:1.27', 'Fetch what is missing of an image'],
@@ -56,9 +57,9 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
   const registry = new RegistryClient(registryOptions(cli));
   const unpack = new UnpackPool({ limits: cli.settings['unpack.limits'] });
   try {
-    await forEachArgument(cli, references, (reference) =>
-      pullOne(cli, { store, registry, unpack }, { reference, platform, options }),
-    );
+    const deps = { store, registry, unpack };
+    const pullEach = (reference: Reference) => pullOne(cli, deps, { reference, platform, options });
+    await forEachArgument(cli, references, pullEach, options.output);
   } finally {
     await unpack.close();
     await registry.close();
@@ -66,14 +67,16 @@ async function pull(cli: Cli, images: readonly string[], options: PullCommandOpt
   }
 }
 
-async function pullOne(cli: Cli, deps: PullDependencies, { reference, platform, options }: Request): Promise<void> {
+/** @returns the document for `-o` */
+async function pullOne(cli: Cli, deps: PullDependencies, { reference, platform, options }: Request): Promise<unknown> {
   const { planPull } = await import('../../pull/index.ts');
   const plan = await planPull(deps, reference, { platform, signal: cli.signal });
   for (const warning of plan.warnings) cli.stderr.write(`warning: ${plan.name}: ${warning}\n`);
-  if (options.dryRun) return printPlan(cli, plan, options);
+  if (options.dryRun) return options.output ? planDocument(plan) : printPlan(cli, plan, options);
   const before = deps.store.names.get(plan.name);
   const result = await execute(cli, deps, plan, options);
-  await printResult(cli, { plan, result, before }, options);
+  const pulled = { plan, result, before };
+  return options.output ? resultDocument(pulled) : printResult(cli, pulled, options);
 }
 
 /** Nothing is drawn for an image that is here, nor between the lines of a request log. */
@@ -91,11 +94,6 @@ async function execute(
   if (quiet || plan.alreadyPresent) return executePull(deps, plan, options);
   const view = await openProgressView(cli.stderr, { plain: cli.verbose });
   try {
-    // In the order of the image, before the downloads bring theirs.
-    for (const { descriptor, state } of plan.layers) {
-      const { digest: layer, size } = descriptor;
-      view.update(plan.name, { layer, size, state: state === 'unpacked' ? 'exists' : 'waiting', bytes: 0 });
-    }
     return await executePull(deps, plan, { ...options, onProgress: (progress) => view.update(plan.name, progress) });
   } finally {
     view.close();
@@ -109,29 +107,29 @@ interface Pulled {
   readonly before: NameRecord | undefined;
 }
 
-async function printResult(cli: Cli, pulled: Pulled, { quiet, output }: PullCommandOptions): Promise<void> {
+async function resultDocument({ plan, result, before }: Pulled): Promise<object> {
+  const { name, target, imageId, layers } = plan;
+  const { layersFetched, bytesFetched } = result;
+  return {
+    name,
+    digest: target.digest,
+    imageId,
+    platform: await platformOf(plan),
+    layers: layers.length,
+    layersFetched,
+    bytesFetched,
+    previousDigest: otherBefore(plan, before)?.target.digest,
+  };
+}
+
+async function printResult(cli: Cli, pulled: Pulled, { quiet }: PullCommandOptions): Promise<void> {
   const { plan, result, before } = pulled;
-  const { formatPlatform } = await import('../../oci/index.ts');
-  const platform = plan.platform && formatPlatform(plan.platform);
-  const previous = before && before.target.digest !== plan.target.digest ? before : undefined;
-  if (output) {
-    const { name, imageId, layers } = plan;
-    const { layersFetched, bytesFetched } = result;
-    const document = {
-      name,
-      digest: plan.target.digest,
-      imageId,
-      platform,
-      layers: layers.length,
-      layersFetched,
-      bytesFetched,
-    };
-    return printDocument(cli, { ...document, previousDigest: previous?.target.digest }, output);
-  }
   if (quiet) {
     cli.stdout.write(`${plan.target.digest}\n`);
     return;
   }
+  const platform = await platformOf(plan);
+  const previous = otherBefore(plan, before);
   const lines = [
     ['  digest', plan.target.digest],
     ...(previous
@@ -142,6 +140,16 @@ async function printResult(cli: Cli, pulled: Pulled, { quiet, output }: PullComm
     ['  layers', layersSentence(plan, result)],
   ];
   cli.stdout.write(`${plan.name}\n${await formatTable(lines)}`);
+}
+
+async function platformOf({ platform }: PullPlan): Promise<string | undefined> {
+  const { formatPlatform } = await import('../../oci/index.ts');
+  return platform && formatPlatform(platform);
+}
+
+/** What the name meant before, if that was something else. */
+function otherBefore({ target }: PullPlan, before: NameRecord | undefined): NameRecord | undefined {
+  return before?.target.digest === target.digest ? undefined : before;
 }
 
 /** What came over the network, and what did not have to. */
@@ -158,12 +166,13 @@ const planStates: Readonly<Record<LayerPlan['state'], string>> = {
   missing: 'to fetch',
 };
 
-async function printPlan(cli: Cli, plan: PullPlan, { quiet, output }: PullCommandOptions): Promise<void> {
+function planDocument(plan: PullPlan): object {
   const { name, target, imageId, layers, layersToFetch, bytesToFetch, alreadyPresent } = plan;
-  if (output) {
-    const document = { name, digest: target.digest, imageId, alreadyPresent, layersToFetch, bytesToFetch, layers };
-    return printDocument(cli, document, output);
-  }
+  return { name, digest: target.digest, imageId, alreadyPresent, layersToFetch, bytesToFetch, layers };
+}
+
+async function printPlan(cli: Cli, plan: PullPlan, { quiet }: PullCommandOptions): Promise<void> {
+  const { name, target, layers, layersToFetch, bytesToFetch } = plan;
   if (quiet) {
     cli.stdout.write(`${target.digest}\n`);
     return;

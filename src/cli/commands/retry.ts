@@ -3,7 +3,7 @@ import type { RetriedPod } from '../../api/index.ts';
 import { type Cli, forEachArgument } from '../cli.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { humanDuration } from '../human.ts';
-import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
+import { type DocumentFormat, documentFormatOption, formatTable, oneLine } from '../output.ts';
 
 interface RetryOptions {
   readonly output?: DocumentFormat;
@@ -13,11 +13,12 @@ export function define(command: Command, cli: Cli): void {
   command
     .argument('<pod...>', 'pods of a `lading run` that goes on: POD or NAMESPACE/POD')
     .addOption(documentFormatOption())
-    .action((pods: string[], options: RetryOptions) => retry(cli, pods, options));
+    .action((pods: string[], options: RetryOptions) => retryAll(cli, pods, options));
   addNotes(
     command,
     'After a failed pull a pod waits 10 s, then twice as long, up to 5 minutes; the same holds for containers ' +
       'that end again and again. This forgets the delays, and the pod tries again at once.',
+    'With -o, one pod gives a document, several give an array of documents.',
   );
   addExamples(command, [
     ['lading retry web', 'The registry is back: do not wait for the end of the back-off'],
@@ -25,14 +26,15 @@ export function define(command: Command, cli: Cli): void {
   ]);
 }
 
-async function retry(cli: Cli, pods: readonly string[], { output }: RetryOptions): Promise<void> {
+async function retryAll(cli: Cli, pods: readonly string[], { output }: RetryOptions): Promise<void> {
   const { runningPods } = await import('../running-pods.ts');
   const running = runningPods(cli);
-  await forEachArgument(cli, pods, async (pod) => {
+  const retry = async (pod: string) => {
     const retried = await running.retry(pod);
-    if (output) await printDocument(cli, retried, output);
-    else cli.stdout.write(await retriedText(retried));
-  });
+    if (!output) cli.stdout.write(await retriedText(retried));
+    return retried;
+  };
+  await forEachArgument(cli, pods, retry, output);
 }
 
 async function retriedText({ namespace, name, containers, backOffs }: RetriedPod): Promise<string> {

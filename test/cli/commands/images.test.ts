@@ -166,6 +166,9 @@ describe.skipIf(!support.ok)(`images of a node, through a real registry${skipRea
     expect((await readFile(join(document.layers[1].dir, 'img1'))).subarray(0, 4).toString('latin1')).toBe('\x7fELF');
     expect(await json('inspect', older.imageId.slice(7, 15))).toEqual(document);
     expect(await json('inspect', repository, older.imageId)).toEqual([document, document]);
+    const some = await lading('inspect', 'none', repository);
+    expect([some.exitCode, JSON.parse(some.stdout)]).toEqual([1, [document]]);
+    expect(some.stderr).toContain('error: no image "none" on this node');
     const { stdout } = await lading('inspect', '-o', 'yaml', repository);
     expect(stdout).toMatch(new RegExp(`^id: ${older.imageId}\nnames:\n`));
   });

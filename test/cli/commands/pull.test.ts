@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { buildDemoImage, pushDemoImage } from '../../../src/cli/demo-images/index.ts';
 import { type Registry, startRegistry } from '../../../src/distribution/index.ts';
 import { parseReference } from '../../../src/oci/index.ts';
@@ -36,6 +37,22 @@ describe.skipIf(!support.ok)(`lading pull${skipReason}`, () => {
   afterAll(async () => {
     await registry?.close();
     await rm(folder, { recursive: true, force: true });
+  });
+
+  test('-o: a document for one image, an array for several, also when one cannot be pulled', async () => {
+    const [known, unknown] = [`${registry.address}/img1`, `${registry.address}/none`];
+    const pull = async (...args: string[]) => {
+      const { exitCode, stdout } = await runLading(['--root', join(folder, 'documents'), 'pull', ...args]);
+      return { exitCode, document: args.includes('yaml') ? parse(stdout) : JSON.parse(stdout) };
+    };
+    const document = expect.objectContaining({ name: `${known}:latest`, digest: image.digest });
+    expect(await pull('-o', 'json', known)).toEqual({ exitCode: 0, document });
+    expect(await pull('-o', 'yaml', known, known)).toEqual({ exitCode: 0, document: [document, document] });
+    expect(await pull('-o', 'json', unknown, known)).toEqual({ exitCode: 1, document: [document] });
+    expect(await pull('-o', 'json', '--dry-run', known, known)).toEqual({
+      exitCode: 0,
+      document: [document, document],
+    });
   });
 
   test('Ctrl-C ends it at once; the next pull goes on where it was', async () => {
