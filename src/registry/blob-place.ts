@@ -127,8 +127,10 @@ export class BlobPlace implements Candidate {
       throw contentError('protocol', asked, 'it is a web page (text/html), as login pages and proxies send them');
     }
     const coding = codingOf(headerOf(response, 'content-encoding'));
-    // A stored object may carry the header too; then its length is that of the stored bytes, which are wanted.
-    if (coding !== undefined && headerOf(response, 'content-length') !== String(size)) {
+    // A stored object may carry the header too; then its length is that of the stored bytes, which are wanted. Without a
+    // length its type tells: what is compressed already is hardly compressed again on the way.
+    const isStored = headerOf(response, 'content-length') === String(size) || isCompressedBy(coding, descriptor);
+    if (coding !== undefined && !isStored) {
       return { offset: 0, bytes: decoding(body, coding, asked), resumable: false, hasRanges: false, asked };
     }
     if (!hasLength(response, size)) {
@@ -138,6 +140,10 @@ export class BlobPlace implements Candidate {
     const hasRanges = headerOf(response, 'accept-ranges') === 'bytes';
     return { offset: 0, bytes: body, resumable: true, hasRanges, asked };
   }
+}
+
+function isCompressedBy(coding = 'none', { mediaType }: Descriptor): boolean {
+  return bareMediaType(mediaType).endsWith(coding.replace(/^x-/, ''));
 }
 
 function isWebPage(response: RegistryResponse, { mediaType }: Descriptor): boolean {
