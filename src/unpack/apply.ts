@@ -206,7 +206,7 @@ export class Applier implements EntryHandler {
    */
   #modeAtOpen({ mode, xattrs }: TarEntry): number {
     const final = mode & 0o7777;
-    return (final & (0o7000 | umask)) === 0 && xattrs === undefined ? final : 0o600;
+    return (final & (0o7000 | umask)) === 0 && xattrs === undefined ? final : 0o600 & ~umask;
   }
 
   #makeDirectory(entry: TarEntry, parent: DirectoryNode, name: string): void {

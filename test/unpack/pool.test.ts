@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -57,6 +57,16 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
   test('unpacks a layer and says what it did', async () => {
     const facts = await pool.unpack(job(tar(...some)));
     expect(facts).toMatchObject({ version: 1, entries: 20, contentBytes: 30, marks: 'trusted', warnings: [] });
+  });
+
+  test.each(['000', '077', '277', '777'])('gives files the modes of the archive under the umask %s', async (umask) => {
+    const modes = [0, 0o222, 0o600, 0o644, 0o777, 0o4755];
+    const unpacking = job(tar(...modes.map((mode) => ({ name: mode.toString(8), mode }))));
+    const before = process.umask(Number.parseInt(umask, 8));
+    onTestFinished(() => void process.umask(before));
+    await pool.unpack(unpacking);
+    const found = modes.map((mode) => statSync(join(unpacking.targetDir, mode.toString(8))).mode & 0o7777);
+    expect(found).toEqual(modes);
   });
 
   test('begins with the largest of the layers that come together', async () => {
