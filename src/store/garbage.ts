@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
 import { chainIds } from '../oci/chain-id.ts';
-import { type Digest, isDigest } from '../oci/digest.ts';
+import { type Digest, digestHex, isDigest } from '../oci/digest.ts';
 import { isIndexType } from '../oci/media-types.ts';
 import { removeUnlessLocked } from './blob-put.ts';
 import { claimedBlobs, forgetLayerBlobs, neededBlobs } from './compressed-layers.ts';
@@ -61,8 +61,14 @@ export async function collectGarbage(store: StoreParts, options: GarbageOptions 
   await steps.run('files', () => sweep.files(options));
   crashPoint('garbage-files');
   await steps.run('ingests', () => sweep.unfinished(options));
-  if (!options.dryRun) await steps.run('trash', () => store.trash.empty());
+  if (!options.dryRun) await steps.run('trash', () => emptyTrash(store));
   return { ...sweep.report(), steps: steps.list };
+}
+
+/** A damaged layer is replaced for new containers only: others have it mounted. @see layers.md 18 */
+export function emptyTrash({ trash, leases }: StoreParts): Promise<number> {
+  const used = new Set([...leases.keys('layer'), ...leases.keys('fix-up')].map((key) => digestHex(key as Digest)));
+  return trash.empty((name) => used.has(name));
 }
 
 interface Found {

@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
@@ -90,7 +90,8 @@ export class StagedFolder {
       crashPoint('folder-written');
       if (process.platform === 'linux') await this.#sync.sync(this.#fileSystem, this.#order);
       crashPoint('folder-synced');
-      this.#trash.take(this.#target);
+      // Containers may have what was damaged mounted.
+      this.#trash.take(this.#target, { name: basename(this.#target) });
       renameSync(this.path, this.#target);
       await syncFolder(dirname(this.#target));
       crashPoint('folder-renamed');

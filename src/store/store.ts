@@ -12,7 +12,7 @@ import { type DiskUsage, diskUsage } from './disk-usage.ts';
 import { Events } from './events.ts';
 import { FixUps } from './fix-ups.ts';
 import { lockFolder } from './folder-lock.ts';
-import { collectGarbage, type GarbageOptions, type GarbageReport } from './garbage.ts';
+import { collectGarbage, emptyTrash, type GarbageOptions, type GarbageReport } from './garbage.ts';
 import { ImageUses } from './image-uses.ts';
 import { type ImageLayer, Images } from './images.ts';
 import { Layers } from './layers.ts';
@@ -198,7 +198,7 @@ async function recover(store: Store): Promise<void> {
   }
   store.blobs.removeAbandonedPuts();
   await takeEmptyIngests(join(root, 'ingest'), trash);
-  void trash.empty();
+  void emptyTrash(store);
 }
 
 /** A folder without a row is a layer that was published just before a kill, or is thrown away. */

@@ -19,10 +19,14 @@ export class Trash {
     this.#folder = join(root, 'trash');
   }
 
-  /** @returns where it is now; undefined if there was nothing at `path` */
-  take(path: string): string | undefined {
+  /**
+   * @param options.name under which somebody may still use it: `empty` knows it by that
+   * @returns where it is now; undefined if there was nothing at `path`
+   */
+  take(path: string, { name }: { name?: string } = {}): string | undefined {
     mkdirSync(this.#folder, { recursive: true });
-    const taken = join(this.#folder, randomBytes(8).toString('hex'));
+    const random = randomBytes(8).toString('hex');
+    const taken = join(this.#folder, name === undefined ? random : `${random}-${name}`);
     try {
       renameSync(path, taken);
       crashPoint('trash-taken');
@@ -44,11 +48,12 @@ export class Trash {
     return removeTree(taken);
   }
 
-  /** Deletes what is there. @returns how many things it tried to delete */
-  async empty(): Promise<number> {
-    const names = await readdir(this.#folder).catch(() => []);
-    for (const name of names) await removeTree(join(this.#folder, name));
-    return names.length;
+  /** Deletes what is there and not in use. @returns how many things it tried to delete */
+  async empty(isUsed: (name: string) => boolean = () => false): Promise<number> {
+    const entries = await readdir(this.#folder).catch(() => []);
+    const unused = entries.filter((entry) => !isUsed(entry.split('-')[1] ?? ''));
+    for (const entry of unused) await removeTree(join(this.#folder, entry));
+    return unused.length;
   }
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -116,6 +116,25 @@ describe('a lease', () => {
     lease.release();
     await store.collectGarbage();
     expect(await stored(store)).toEqual({ images: [], layers: 0, blobs: 0, trash: 0 });
+  });
+
+  test('keeps a damaged layer that was replaced, until no container has it mounted any more', async () => {
+    const store = await testStore();
+    const image = await putImage(store, 'a');
+    const [{ diffId }] = image.layers as [(typeof image.layers)[0]];
+    const lease = store.leases.acquire({ images: [image.id] });
+    const facts = path.join(store.layers.folder(diffId), 'facts.json');
+    await writeFile(facts, (await readFile(facts, 'utf8')).replace('"entries":1', '"entries":2'));
+    await publishLayer(store, diffId);
+    expect(store.layers.has(diffId)).toBe(true);
+    const trash = path.join(store.root, 'trash');
+    await store.collectGarbage();
+    (await testStore({ root: store.root })).close();
+    const [replaced] = await readdir(trash);
+    expect(await readdir(path.join(trash, replaced!, 'fs'))).toEqual(['file']);
+    lease.release();
+    await store.collectGarbage();
+    expect(await readdir(trash)).toEqual([]);
   });
 
   test('keeps what does not exist yet', async () => {
