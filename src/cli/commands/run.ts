@@ -38,7 +38,7 @@ export function define(command: Command, cli: Cli): void {
     'Kinds: Pod and List; Deployment, DaemonSet, StatefulSet and Job through their pod templates. The pull ' +
       "policy is evaluated at every start and every restart of a container. Containers use this machine's " +
       'network.',
-    "Ends with the pods' exit code when they are done; Ctrl-C stops them, a second Ctrl-C does not wait for " + 'them.',
+    "Ends with the pods' exit code when they are done; Ctrl-C stops them, a second Ctrl-C does not wait for them.",
   );
   addExamples(command, [
     ['lading run pod.yaml', 'Run the pods of a manifest until they end or Ctrl-C'],
