@@ -12,11 +12,12 @@ export interface FreeSpace {
 export function freeSpace(path: string): FreeSpace {
   for (let folder = path; ; folder = dirname(folder)) {
     try {
-      const { bavail, bsize, files, ffree } = statfsSync(folder);
-      const bytes = bavail * bsize;
-      // File systems that make inodes as they need them (btrfs) report none at all.
-      if (files === 0) return { text: `, ${bytes} bytes are free`, bytes };
-      return { text: `, ${bytes} bytes and ${ffree} inodes are free`, bytes, inodes: ffree };
+      const { blocks, bavail, bsize, files, ffree } = statfsSync(folder);
+      // What has no limit of its own is reported as none at all: bytes of a tmpfs with size=0, inodes of btrfs.
+      const bytes = blocks === 0 ? {} : { bytes: bavail * bsize };
+      const inodes = files === 0 ? {} : { inodes: ffree };
+      const counts = Object.entries({ ...bytes, ...inodes }).map(([name, count]) => `${count} ${name}`);
+      return { text: counts.length === 0 ? '' : `, ${counts.join(' and ')} are free`, ...bytes, ...inodes };
     } catch {
       if (folder === dirname(folder)) return { text: '' };
     }

@@ -52,9 +52,10 @@ export class LayerBudget {
     const { blocks, bavail, bsize, files, ffree } = statfsSync(targetDir);
     this.#limits = limits;
     this.#folder = targetDir;
-    this.#freeBytes = Math.max(0, bavail * bsize - Math.min(limits.reservedBytes, (blocks * bsize) / 50));
-    // File systems that make inodes as they need them (btrfs) report none at all.
+    const freeBytes = Math.max(0, bavail * bsize - Math.min(limits.reservedBytes, (blocks * bsize) / 50));
     const freeInodes = Math.max(0, ffree - Math.min(limits.reservedInodes, files / 50));
+    // What has no limit of its own is reported as none at all: bytes of a tmpfs with size=0, inodes of btrfs.
+    this.#freeBytes = blocks === 0 ? Number.POSITIVE_INFINITY : freeBytes;
     this.#freeInodes = files === 0 ? Number.POSITIVE_INFINITY : freeInodes;
   }
 

@@ -54,6 +54,11 @@ describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
     });
   });
 
+  test('a disk without limits of its own, which says that it has nothing free, takes a layer', async () => {
+    const disk = tmpfs('size=0,nr_inodes=0');
+    expect((await unpackTo(disk, files(3, 1000))).facts).toMatchObject({ entries: 3, contentBytes: 3000 });
+  });
+
   test('a disk that is full earlier, since small files take whole pages', async () => {
     const disk = tmpfs('size=1m');
     await expect(unpackTo(disk, files(300, 1))).rejects.toMatchObject({
