@@ -43,7 +43,7 @@ export async function runProgram(args: readonly string[], context: ProgramContex
       await cli.loadConfiguration();
       await enterUserNamespace(command, cli);
     });
-    const words = withHelpOption(program, args.map(withoutEqualsSign));
+    const words = withHelpOption(program, withoutEqualsSign(args));
     await requireKnownCommand(program, words);
     await program.parseAsync(words, { from: 'user' });
     return exitCodes.done;
@@ -149,8 +149,9 @@ function withHelpOption(program: Command, args: readonly string[]): readonly str
 }
 
 /** `-o=json` as kubectl takes it. */
-function withoutEqualsSign(word: string): string {
-  return word.replace(/^-o=/, '-o');
+function withoutEqualsSign(args: readonly string[]): readonly string[] {
+  const end = args.indexOf('--');
+  return args.map((word, index) => (end === -1 || index < end ? word.replace(/^-o=/, '-o') : word));
 }
 
 /** Before commander, which shows the help of the whole program for `lading juggle --help`. */

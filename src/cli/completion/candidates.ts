@@ -31,9 +31,14 @@ export async function complete(
 ): Promise<Completion> {
   const current = words.at(-1) ?? '';
   const place = await findPlace(program, words.slice(0, -1), sources);
-  const found = await candidatesAt(place, current, sources);
+  // `--policy=Al`: as after a blank, with what is before it in front.
+  const [, flag = '', value = current] = place.onlyOperands ? [] : (/^(--?[^=]+=)(.*)$/.exec(current) ?? []);
+  const option = flag === '' ? undefined : optionWithValue(place.command, flag.slice(0, -1));
+  if (flag !== '' && !option) return { kind: 'words', candidates: [] };
+  const found = await candidatesAt(option ? { ...place, option } : place, value, sources);
   if (found.kind !== 'words') return found;
-  return { kind: 'words', candidates: found.candidates.filter(({ value }) => value.startsWith(current)) };
+  const fitting = found.candidates.filter((candidate) => candidate.value.startsWith(value));
+  return { kind: 'words', candidates: fitting.map((candidate) => ({ ...candidate, value: flag + candidate.value })) };
 }
 
 /** Where the cursor is. */
@@ -61,7 +66,7 @@ async function findPlace(program: Command, before: readonly string[], sources: C
     } else if (word === '--' && !onlyOperands) {
       onlyOperands = true;
     } else if (word.startsWith('-') && !onlyOperands) {
-      option = optionsOf(command).find((known) => known.required && [known.short, known.long].includes(word));
+      option = optionWithValue(command, word);
       if (word.startsWith('--root=')) root = word.slice('--root='.length);
     } else {
       const subcommand = command.commands.find((known) => known.name() === word);
@@ -119,6 +124,10 @@ function words(candidates: readonly Candidate[]): Completion {
 function argumentAt(command: Command, index: number): Argument | undefined {
   const last = command.registeredArguments.at(-1);
   return command.registeredArguments[index] ?? (last?.variadic ? last : undefined);
+}
+
+function optionWithValue(command: Command, flag: string): Option | undefined {
+  return optionsOf(command).find((known) => known.required && [known.short, known.long].includes(flag));
 }
 
 /** Of the command and of the whole program. */

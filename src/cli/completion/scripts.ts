@@ -9,7 +9,8 @@ const bash = `# bash completion for lading
 _lading() {
   local line="\${COMP_LINE:0:COMP_POINT}" current='' candidate
   local -a words
-  read -ra words <<< "$line"
+  # Not -r: a blank behind a backslash belongs to the word.
+  read -a words <<< "$line"
   if [[ $line == *[[:blank:]] ]]; then words+=(''); fi
   current="\${words[-1]}"
   COMPREPLY=()
@@ -17,8 +18,9 @@ _lading() {
   local before="\${current%"\${current##*[:@=]}"}"
   while IFS= read -r candidate; do
     case "$candidate" in
-      :files) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-      :folders) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+      # With nothing in the answer, bash itself completes names of files: it knows quotes, blanks and ~.
+      :files) compopt -o default 2>/dev/null; return ;;
+      :folders) compopt -o dirnames 2>/dev/null; return ;;
     esac
     candidate="\${candidate%%$'\\t'*}"
     COMPREPLY+=("\${candidate#"$before"}")
@@ -35,8 +37,8 @@ _lading() {
   for line in "\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
     case "$line" in
       ('') continue ;;
-      (:files) _files; return ;;
-      (:folders) _files -/; return ;;
+      (:files) [[ "$PREFIX" == -*=* ]] && compset -P '*='; _files; return ;;
+      (:folders) [[ "$PREFIX" == -*=* ]] && compset -P '*='; _files -/; return ;;
     esac
     value="\${line%%$'\\t'*}"
     value="\${value//:/\\\\:}"
@@ -54,13 +56,21 @@ fi
 const fish = `# fish completion for lading
 function __lading_complete
     set -l words (commandline --current-process --tokenize --cut-at-cursor)
-    set -l current (commandline --current-token --cut-at-cursor)
+    set -l typed (commandline --current-token --cut-at-cursor)
+    set -l current (string unescape -- "$typed")
+    # What is before the value in --config=FILE.
+    set -l flag (string match --regex -- '^-[^=]*=' "$current")
+    set -l value (string replace --regex -- '^-[^=]*=' '' "$current")
     for line in ($words[1] __complete -- $words[2..-1] "$current" 2>/dev/null)
         switch $line
             case :files
-                __fish_complete_path "$current"
+                for found in (__fish_complete_path "$value")
+                    printf '%s\\n' "$flag$found"
+                end
             case :folders
-                __fish_complete_directories "$current"
+                for found in (__fish_complete_directories "$value")
+                    printf '%s\\n' "$flag$found"
+                end
             case '*'
                 printf '%s\\n' $line
         end

@@ -1,13 +1,13 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { complete } from '../../../src/cli/completion/candidates.ts';
 import { completionScripts, shells } from '../../../src/cli/completion/scripts.ts';
-import { runLading } from '../../support/lading-process.ts';
+import { ladingCommand, runLading } from '../../support/lading-process.ts';
 
 describe('candidates', () => {
   test.each([
@@ -26,6 +26,13 @@ describe('candidates', () => {
       ['table', 'json'],
     ],
     [['images', '--output', 'j'], ['json']],
+    [['images', '--output=j'], ['--output=json']],
+    [
+      ['images', '-o='],
+      ['-o=table', '-o=json'],
+    ],
+    [['images', '--none=j'], []],
+    [['images', '--', '--output=j'], []],
     [
       ['images', ''],
       ['nginx:1.27 of node', 'alpine of node'],
@@ -73,6 +80,7 @@ describe('candidates', () => {
 
   test('a directory is asked for with folders', async () => {
     expect(await complete(program(), ['images', '--root', ''], sources)).toEqual({ kind: 'folders' });
+    expect(await complete(program(), ['images', '--root=x'], sources)).toEqual({ kind: 'folders' });
   });
 
   const sources = {
@@ -110,11 +118,15 @@ test('another shell is wrong usage', async () => {
 
 const hasBash = spawnSync('bash', ['--version']).status === 0;
 test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'lading-completion-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-  writeFileSync(join(folder, 'lading'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 });
-  const lines = ['lading hist', 'lading images -o ', 'lading registry gc --', 'lading registry serve --addr=x:'];
+  const folder = folderWithLading();
+  const lines = [
+    'lading hist',
+    'lading images -o ',
+    'lading images -o=j',
+    'lading --config a\\ b ima',
+    'lading registry gc --',
+    'lading registry serve --addr=x:',
+  ];
   const script = `
     source <(lading completion bash)
     for line in ${lines.map((line) => `'${line}'`).join(' ')}; do
@@ -130,8 +142,50 @@ test.skipIf(!hasBash)('bash completes (skipped where it is not installed)', () =
   expect(stdout.split('\n')).toEqual([
     'history',
     'table wide json yaml',
+    'json',
+    'images',
     '--dry-run --layout --grace --output --help --root --config --verbose --no-color --version',
     '',
     '',
   ]);
 });
+
+const hasTerminals = hasBash && spawnSync('script', ['--version']).status === 0;
+test.skipIf(!hasTerminals)(
+  'bash completes names of files with blanks (needs script)',
+  { timeout: 30_000 },
+  async () => {
+    const folder = folderWithLading();
+    writeFileSync(join(folder, 'my pod.yaml'), '');
+    const shell = spawn('script', ['-qefc', 'bash --norc --noprofile -i', '/dev/null'], {
+      cwd: folder,
+      env: { ...process.env, PATH: `${folder}:${process.env.PATH}`, TERM: 'dumb', HOME: folder },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const closed = once(shell, 'close');
+    let output = '';
+    shell.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const type = async (keys: string, shown: string) => {
+      output = '';
+      shell.stdin.write(keys);
+      await expect.poll(() => output, { timeout: 10_000 }).toContain(shown);
+    };
+    try {
+      await type('source <(lading completion bash); echo is"" ready\n', 'is ready');
+      await type('lading run my\\ p\t', 'my\\ pod.yaml');
+      await type('\u0015lading --config=my\\ p\t', '--config=my\\ pod.yaml');
+    } finally {
+      shell.stdin.end('\u0015exit\n');
+      await closed;
+    }
+  },
+);
+
+/** A folder with a program `lading` to be found on the PATH. */
+function folderWithLading(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-completion-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const command = ladingCommand.map((word) => `'${word}'`).join(' ');
+  writeFileSync(join(folder, 'lading'), `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
+  return folder;
+}
