@@ -21,7 +21,8 @@ export async function layerDeviations(layer: { dir: string; entriesFile: string 
 export function repairHooks(deps: PullDependencies, options: PullOptions = {}): RepairHooks {
   return {
     fetchBlob: (blob, names) => fetchBlobByNames(deps, blob, names, options),
-    unpackLayer: (diffId, descriptor) => unpackLayer(deps, { descriptor, diffId, options }),
+    unpackLayer: (diffId, descriptor) =>
+      unpackLayer(deps, { descriptor, diffId, options: { ...options, replace: true } }),
   };
 }
 

@@ -8,7 +8,8 @@ import type { UnpackedLayer } from './early-unpack.ts';
 interface UnpackTask {
   readonly descriptor: Descriptor;
   readonly diffId: Digest;
-  readonly options: Pick<PullOptions, 'signal'>;
+  /** `replace`: unpacks it also if it is there. */
+  readonly options: Pick<PullOptions, 'signal'> & { readonly replace?: boolean | undefined };
   readonly growing?: GrowingBlob;
   /** Memory of the `BytePipe` that the blob comes through. */
   readonly piped?: SharedArrayBuffer;

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestHex } from '../oci/digest.ts';
 import { dropLayerBlobs } from './compressed-layers.ts';
 import { collectGarbage } from './garbage.ts';
 import type { ImageRecord } from './images.ts';
@@ -33,7 +33,7 @@ export interface CheckReport {
 export interface RepairHooks {
   /** Gets a blob again; resolves when it is in the store. `names` are those of the images that need it. */
   fetchBlob(blob: Descriptor, names: readonly string[]): Promise<void>;
-  /** Unpacks a layer again from its blob, which is stored; resolves when it is published. */
+  /** Unpacks a layer again from its blob, which is stored; resolves when it is published in place of the one before. */
   unpackLayer(diffId: Digest, blob: Descriptor): Promise<void>;
 }
 
@@ -231,28 +231,28 @@ class Check {
   }
 
   async #layer(diffId: Digest, problem: string): Promise<void> {
-    const { layers, leases, database, trash } = this.#store;
+    const { layers, database, trash } = this.#store;
     await this.#settle({ step: 'layers', subject: diffId, problem }, async (hooks) => {
       const blob = await this.#blobOfLayer(diffId, hooks);
-      database.transaction(() => {
-        if (leases.keys('layer').has(diffId)) throw inUse();
-        database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
-        trash.take(layers.folder(diffId));
-      });
       crashPoint('repair-layer');
-      if (!blob) return;
-      await hooks.unpackLayer(diffId, blob);
-      await dropLayerBlobs(this.#store, [{ descriptor: blob, diffId }]);
+      if (blob) {
+        await hooks.unpackLayer(diffId, blob);
+        await dropLayerBlobs(this.#store, [{ descriptor: blob, diffId }]);
+        return;
+      }
+      database.transaction(() => {
+        database.run('DELETE FROM layers WHERE diff_id = ?', diffId);
+        trash.take(layers.folder(diffId), { name: digestHex(diffId) });
+      });
     });
   }
 
   async #fixUp(chainId: Digest, problem: string): Promise<void> {
-    const { fixUps, leases, database, trash } = this.#store;
+    const { fixUps, database, trash } = this.#store;
     await this.#settle({ step: 'fix-ups', subject: chainId, problem }, async () => {
       database.transaction(() => {
-        if (fixUps.state(chainId) === 'needed' && leases.keys('fix-up').has(chainId)) throw inUse();
         database.run('DELETE FROM fix_ups WHERE chain_id = ?', chainId);
-        trash.take(fixUps.folder(chainId));
+        trash.take(fixUps.folder(chainId), { name: digestHex(chainId) });
       });
     });
   }
@@ -288,10 +288,6 @@ class Check {
       this.findings.push({ ...finding, state: 'not-repaired', reason: errorMessage(error) });
     }
   }
-}
-
-function inUse(): Error {
-  return new Error('it is in use; stop the containers that use it first');
 }
 
 interface BlobUse {

@@ -103,15 +103,19 @@ export class Layers {
 
   /**
    * Begins to unpack a layer. Exclusive between all processes of this root: waits for whoever unpacks the same layer.
+   * @param options.replace also if it is there: `publish` puts the new one in its place
    * @returns undefined if the layer is there (now)
    */
-  async prepare(diffId: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<LayerWriter | undefined> {
+  async prepare(
+    diffId: Digest,
+    options: { signal?: AbortSignal | undefined; replace?: boolean | undefined } = {},
+  ): Promise<LayerWriter | undefined> {
     const staged = await StagedFolder.open(join(this.#root, 'ingest', `layer-${digestHex(diffId)}`), {
       target: this.folder(diffId),
       trash: this.#trash,
       signal: options.signal,
     });
-    if (this.has(diffId) || this.adopt(diffId)) {
+    if (!options.replace && (this.has(diffId) || this.adopt(diffId))) {
       await staged.discard();
       return undefined;
     }

@@ -1,4 +1,4 @@
-import { chmod, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -19,7 +19,7 @@ function hooksFor(store: Store, contents: readonly string[]) {
       if (content === undefined) throw new Error('the registry does not have it');
       await store.blobs.put(Buffer.from(content));
     }),
-    unpackLayer: vi.fn(async (diffId) => publishLayer(store, diffId)),
+    unpackLayer: vi.fn(async (diffId) => publishLayer(store, diffId, { replace: true })),
   } satisfies RepairHooks;
 }
 
@@ -127,14 +127,29 @@ describe('check', () => {
     expect(await store.layers.facts(layer.diffId)).toEqual(facts);
   });
 
-  test('leaves a damaged layer alone while a container uses it, or when its blob is not there', async () => {
+  test('replaces a damaged layer while a container uses it, which keeps what it has mounted', async () => {
     const { store, image, layer } = await storeWithImage();
-    const options = { repair: hooksFor(store, []), verifyLayer: async () => ['damaged'] };
     const lease = store.leases.acquire({ images: [image.id] });
-    expect((await store.check(options)).findings).toMatchObject([
-      { state: 'not-repaired', reason: 'it is in use; stop the containers that use it first' },
-    ]);
+    await writeFile(path.join(store.layers.dir(layer.diffId), 'file'), 'damaged');
+    const options = { repair: hooksFor(store, []), verifyLayer: async () => ['damaged'] };
+    expect((await store.check(options)).findings).toMatchObject([{ state: 'repaired' }]);
+    expect(await readFile(path.join(store.layers.dir(layer.diffId), 'file'), 'utf8')).toBe('hello');
+    await store.collectGarbage();
+    const [replaced] = await readdir(path.join(store.root, 'trash'));
+    expect(await readFile(path.join(store.root, 'trash', replaced!, 'fs/file'), 'utf8')).toBe('damaged');
     lease.release();
+    await store.collectGarbage();
+    expect(await readdir(path.join(store.root, 'trash'))).toEqual([]);
+  });
+
+  test('leaves a damaged layer alone when it cannot be unpacked again, or its blob is not there', async () => {
+    const { store, layer } = await storeWithImage();
+    const unpackLayer = async () => {
+      throw new Error('no room');
+    };
+    const options = { repair: { ...hooksFor(store, []), unpackLayer }, verifyLayer: async () => ['damaged'] };
+    expect((await store.check(options)).findings).toMatchObject([{ state: 'not-repaired', reason: 'no room' }]);
+    expect(store.layers.has(layer.diffId)).toBe(true);
     await rm(store.blobs.path(layer.descriptor.digest));
     const { findings } = await store.check(options);
     expect(findings.map(({ step, state }) => [step, state])).toEqual([

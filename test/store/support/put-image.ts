@@ -25,8 +25,8 @@ export function factsOf(diffId: Digest): LayerFacts {
 }
 
 /** Publishes a layer with one file. */
-export async function publishLayer(store: Store, diffId: Digest): Promise<void> {
-  const writer = await store.layers.prepare(diffId);
+export async function publishLayer(store: Store, diffId: Digest, options: { replace?: boolean } = {}): Promise<void> {
+  const writer = await store.layers.prepare(diffId, options);
   if (!writer) return;
   await writeFile(path.join(writer.dir, 'file'), 'hello');
   await writeFile(writer.entriesFile, '');
