@@ -6,15 +6,23 @@ import { UsageError } from './error-report.ts';
  * @throws UsageError when it names none
  */
 export async function parseRegistry(text: string): Promise<string> {
+  return registryOf(text.replace(/^https?:\/\//, '').replace(/\/.*$/s, ''), text);
+}
+
+/**
+ * The registry that `host:port` or `host` names, as references have it.
+ * @param written what the user wrote, for the message
+ * @throws UsageError when it names none
+ */
+export async function registryOf(host: string, written = host): Promise<string> {
   const { parseReference } = await import('../oci/index.ts');
-  const host = text.replace(/^https?:\/\//, '').replace(/\/.*$/s, '');
   try {
-    const { registry } = parseReference(`${host}/repository`);
-    if (registry === host || host === 'index.docker.io') return registry;
+    const { registry, repository } = parseReference(`${host}/repository`);
+    if (repository === 'repository' && (registry === host || host === 'index.docker.io')) return registry;
   } catch {
     // It is told below.
   }
-  throw new UsageError(`${JSON.stringify(text)} is not the name of a registry`, {
+  throw new UsageError(`${JSON.stringify(written)} is not the name of a registry`, {
     hint: 'A registry is HOST or HOST:PORT, for example ghcr.io or localhost:5000.',
   });
 }

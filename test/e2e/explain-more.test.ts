@@ -259,6 +259,10 @@ describe.skipIf(missing)(`lading explain, all of it${missing ? ` (skipped: ${mis
     });
     const wrong = await runLading(['--root', root, 'explain', '--policy', 'Sometimes', name]);
     expect([wrong.exitCode, wrong.stderr]).toEqual([2, expect.stringContaining('Allowed choices are Always')]);
+    for (const none of ['', 'https://mirror.test', 'mirror.test:5000/team', 'mirror']) {
+      const { exitCode, stderr } = await runLading(['--root', root, 'explain', '--at-registry', none, name]);
+      expect([exitCode, stderr]).toEqual([2, expect.stringContaining(`"${none}" is not the name of a registry`)]);
+    }
     const alone = await runLading(['--root', root, 'explain', '--node', root, name]);
     expect([alone.exitCode, alone.stderr]).toEqual([2, expect.stringContaining('--node needs --diff')]);
   });

@@ -72,6 +72,9 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     const ps = (await lading('ps')).stdout.split('\n');
     expect(ps[0]).toMatch(/^POD +CONTAINER +STATUS +RESTARTS +AGE +IMAGE +DIGEST$/);
     expect(ps[1]).toMatch(new RegExp(`^web +main +Running +0 +\\d+s +${image} +${manifest.slice(7, 19)}$`));
+    const wide = (await lading('ps', '-o', 'wide')).stdout.split('\n');
+    expect(wide[0]).toMatch(/^NAMESPACE +POD +.* +DIGEST +PID +NEXT PULL +MESSAGE$/);
+    expect(wide[1]).toContain(` ${manifest} `);
     await run.interrupted();
     expect((await lading('ps')).stderr).toContain('Nothing runs on this node');
     expect((await lading('retry', 'web')).stderr).toContain('error: nothing runs on this node');
@@ -128,6 +131,7 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     });
     onTestFinished(() => slow.close());
     const follower = start(['events', '--follow', '-o', 'json']);
+    const reader = start(['events', '--follow']);
     const run = start(
       ['run', '--grace-period', '0', '-'],
       manifestText(pod('web', [shell('main', `${slow.address}/large:1`, script)])),
@@ -136,6 +140,8 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     await follower.prints('"Started"');
     await run.interrupted();
     await follower.prints('"Killing"');
+    await reader.prints('Killing');
+    expect((await reader.interrupted()).stdout).toMatch(/^TIME .*\n\d\d:\d\d:\d\dZ {3}Normal {4}Pulling {12}pod\/web /);
     const { exitCode, stdout, stderr } = await follower.interrupted();
     expect([exitCode, stderr]).toEqual([0, '']);
     const events = stdout
@@ -168,6 +174,8 @@ describe.skipIf(missing)(`a second terminal${missing ? ` (skipped: ${missing})` 
     const table = (await lading('events')).stdout.split('\n');
     expect(table[0]).toMatch(/^LAST SEEN +TYPE +REASON +OBJECT +MESSAGE$/);
     expect(table.find((line) => line.includes('Started'))).toMatch(/Normal +Started +pod\/web +Container started$/);
+    const wrong = await lading('events', '--pod', 'a/b/c');
+    expect([wrong.exitCode, wrong.stderr]).toEqual([2, expect.stringContaining('"a/b/c" is not the name of a pod')]);
     expect((await lading('events', '--pod', 'other')).stderr).toContain('No events of pod other in the last hour');
   }, 60_000);
 });

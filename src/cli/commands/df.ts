@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Store } from '../../store/index.ts';
 import { type Cli, storeOptions } from '../cli.ts';
-import { type FolderUsage, folderUsage } from '../folder-usage.ts';
+import { folderUsage } from '../folder-usage.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { humanSize, plural } from '../human.ts';
 import { type Column, type ListFormat, listFormatOption, noHeadersOption, printList } from '../output.ts';
@@ -46,7 +46,7 @@ async function df(cli: Cli, { output, headers }: DfOptions): Promise<void> {
     const folders = await Promise.all(
       otherFolders.map(async (name) => ({ name, usage: await folderUsage(join(root, name)) })),
     );
-    const rows = [...(await storeRows(store)), ...folders.map(({ name, usage }) => folderRow(name, usage))];
+    const rows = [...(await storeRows(store)), ...folders.map(({ name, usage }) => row(name, usage))];
     await printList(cli, rows, { format: output, headers, columns, empty: '' });
     const unreadable = folders.reduce((sum, { usage }) => sum + usage.unreadable, 0);
     if (unreadable > 0)
@@ -63,22 +63,21 @@ async function storeRows(store: Store): Promise<UsageRow[]> {
   const blobSizes = await Promise.all(garbage.blobs.map((digest) => store.blobs.size(digest)));
   const layers = sum(garbage.layers.map((diffId) => layerBytes.get(diffId) ?? 0));
   const blobs = sum(blobSizes.map((size) => size ?? 0));
-  const rows = [
-    { type: 'blobs', usage: usage.blobs, reclaimable: blobs, path: 'blobs' },
-    { type: 'layers', usage: usage.layers, reclaimable: layers, path: 'layers' },
-    { type: 'ingests', usage: usage.ingests, reclaimable: garbage.freedBytes - blobs - layers, path: 'ingest' },
-    {
-      type: 'database',
-      usage: { count: Math.sign(usage.databaseBytes), bytes: usage.databaseBytes },
-      reclaimable: 0,
-      path: 'lading.db',
-    },
+  const database = { count: Math.sign(usage.databaseBytes), bytes: usage.databaseBytes };
+  return [
+    row('blobs', usage.blobs, { reclaimable: blobs }),
+    row('layers', usage.layers, { reclaimable: layers }),
+    row('ingests', usage.ingests, { path: 'ingest', reclaimable: garbage.freedBytes - blobs - layers }),
+    row('database', database, { path: 'lading.db' }),
   ];
-  return rows.map(({ usage: { count, bytes }, ...row }) => ({ ...row, count, size: bytes }));
 }
 
-function folderRow(name: string, { count, bytes }: FolderUsage): UsageRow {
-  return { type: name, count, size: bytes, reclaimable: 0, path: name };
+function row(
+  type: string,
+  { count, bytes }: { readonly count: number; readonly bytes: number },
+  { path = type, reclaimable = 0 }: Partial<Pick<UsageRow, 'path' | 'reclaimable'>> = {},
+): UsageRow {
+  return { type, count, size: bytes, reclaimable, path };
 }
 
 const columns: readonly Column<UsageRow>[] = [

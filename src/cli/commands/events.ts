@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { StoredEvent } from '../../store/index.ts';
 import type { Cli } from '../cli.ts';
+import { UsageError } from '../error-report.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { humanDuration } from '../human.ts';
 import {
@@ -46,6 +47,9 @@ export function define(command: Command, cli: Cli): void {
 async function events(cli: Cli, { pod, follow = false, output, headers }: EventsOptions): Promise<void> {
   const { eventsOf } = await import('../event-stream.ts');
   const { root } = cli.settings;
+  if (pod !== undefined && !/^[^/]+(\/[^/]+)?$/.test(pod)) {
+    throw new UsageError(`"${pod}" is not the name of a pod`, { hint: 'Write POD or NAMESPACE/POD.' });
+  }
   const isWanted = ({ object: { kind, namespace, name } }: StoredEvent) =>
     pod === undefined || (kind === 'Pod' && [name, `${namespace}/${name}`].includes(pod));
   const all = eventsOf(root, { follow, signal: cli.signal });
@@ -81,14 +85,15 @@ async function followEvents(
       await printDocument(cli, kubernetesEvent(event), output);
     } else {
       const { lastAtMs, type, reason, message } = event;
-      const time = new Date(lastAtMs).toTimeString().slice(0, 8);
+      // UTC, as all times here.
+      const time = `${new Date(lastAtMs).toISOString().slice('2026-01-01T'.length, -'.000Z'.length)}Z`;
       cli.stdout.write(line([time, type, reason, objectOf(event), oneLine(message)]));
     }
   }
 }
 
 /** Of a stream, whose widest cell nobody knows yet: the reasons and the names that are usual. */
-const followWidths = [8, 7, 16, 16];
+const followWidths = [9, 7, 16, 16];
 
 function columnsAt(nowMs: number): Column<StoredEvent>[] {
   return [

@@ -58,17 +58,17 @@ function columnsAt(nowMs: number): Column<ContainerRow>[] {
     },
     { header: 'IMAGE', value: ({ container }) => container.image },
     { header: 'POLICY', value: ({ container }) => container.imagePullPolicy, wide: true },
-    {
-      header: 'DIGEST',
-      value: ({ container: { imageID } }) =>
-        imageID === '' ? '-' : shortDigest(imageID.slice(imageID.indexOf('@') + 1)),
-      wide: false,
-    },
-    { header: 'IMAGE ID', value: ({ container }) => container.imageID || '-', wide: true },
+    { header: 'DIGEST', value: ({ container }) => shortDigest(digestOf(container)) || '-', wide: false },
+    { header: 'DIGEST', value: ({ container }) => digestOf(container) || '-', wide: true },
     { header: 'PID', value: ({ pod }) => String(pod.pid), wide: true },
     { header: 'NEXT PULL', value: nextPull, wide: true },
     { header: 'MESSAGE', value: ({ container }) => container.message, wide: true },
   ];
+}
+
+/** `REPOSITORY@sha256:…` without the repository; empty while nothing runs. */
+function digestOf({ imageID }: ApiPodContainer): string {
+  return imageID.slice(imageID.indexOf('@') + 1);
 }
 
 /** When a container that waits in back-off may pull again. */

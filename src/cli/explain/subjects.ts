@@ -3,6 +3,7 @@ import { type Pod, parsePodManifests } from '../../agent/index.ts';
 import { formatReference, parseReference } from '../../oci/index.ts';
 import type { PullPolicy } from '../../policy/index.ts';
 import { meansFile, readManifest } from '../manifest-files.ts';
+import { registryOf } from '../registry-argument.ts';
 
 export interface Subject {
   /** What is explained. */
@@ -24,11 +25,13 @@ export interface WhatIfs {
   readonly atRegistry?: string | undefined;
 }
 
-/** @throws PodManifestError; LadingError `ERR_LADING_FILE_UNREADABLE` */
+/** @throws PodManifestError; LadingError `ERR_LADING_FILE_UNREADABLE`; UsageError when `atRegistry` is none */
 export async function subjectsOf(args: readonly string[], { atRegistry }: WhatIfs): Promise<Subject[]> {
   const subjects: Subject[] = [];
   for (const argument of args) subjects.push(...(await subjectsOfArgument(argument)));
-  return atRegistry === undefined ? subjects : subjects.map((subject) => movedTo(atRegistry, subject));
+  if (atRegistry === undefined) return subjects;
+  const registry = await registryOf(atRegistry);
+  return subjects.map((subject) => movedTo(registry, subject));
 }
 
 async function subjectsOfArgument(argument: string): Promise<Subject[]> {
