@@ -1,8 +1,9 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { humanSize } from './human-size.ts';
 
 export interface FreeSpace {
-  /** `, 12 bytes and 3 inodes are free`; empty where nobody knows. */
+  /** `, 12.3MB and 45 inodes are free`; empty where nobody knows. */
   readonly text: string;
   readonly bytes?: number;
   readonly inodes?: number;
@@ -14,10 +15,17 @@ export function freeSpace(path: string): FreeSpace {
     try {
       const { blocks, bavail, bsize, files, ffree } = statfsSync(folder);
       // What has no limit of its own is reported as none at all: bytes of a tmpfs with size=0, inodes of btrfs.
-      const bytes = blocks === 0 ? {} : { bytes: bavail * bsize };
-      const inodes = files === 0 ? {} : { inodes: ffree };
-      const counts = Object.entries({ ...bytes, ...inodes }).map(([name, count]) => `${count} ${name}`);
-      return { text: counts.length === 0 ? '' : `, ${counts.join(' and ')} are free`, ...bytes, ...inodes };
+      const bytes = blocks === 0 ? undefined : bavail * bsize;
+      const inodes = files === 0 ? undefined : ffree;
+      const counts = [
+        ...(bytes === undefined ? [] : [humanSize(bytes)]),
+        ...(inodes === undefined ? [] : [`${inodes} inodes`]),
+      ];
+      return {
+        text: counts.length === 0 ? '' : `, ${counts.join(' and ')} are free`,
+        ...(bytes === undefined ? {} : { bytes }),
+        ...(inodes === undefined ? {} : { inodes }),
+      };
     } catch {
       if (folder === dirname(folder)) return { text: '' };
     }

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { freeSpace } from '../lib/free-space.ts';
+import { humanSize } from '../lib/human-size.ts';
 import { makeFolders } from '../lib/make-folders.ts';
 
 /** fsync(2), on another thread: it may take long. */
@@ -69,7 +70,7 @@ export function diskError(error: unknown, what: string, path: string, neededByte
     case 'ENOSPC':
     case 'EDQUOT': {
       const free = freeSpace(path);
-      const need = neededBytes === undefined ? '' : `, ${neededBytes} bytes are needed`;
+      const need = neededBytes === undefined ? '' : `, ${humanSize(neededBytes)} are needed`;
       return new LadingError(
         'ERR_LADING_DISK_FULL',
         `cannot ${what}: no room on the disk of ${path}${need}${free.text}`,

@@ -211,9 +211,14 @@ describe.skipIf(missing)(`errors of lading run${missing ? ` (skipped: ${missing}
       const text = manifestText(pod('web', [{ name: 'main', image: name }]));
       const { error, hint } = expectOneError(await runLading(['--root', small, 'run', '-'], { stdin: text }));
       expect(error).toMatch(
-        /\(ErrImagePull\): cannot pull .*big:1: .*, [0-9]+ bytes are needed, [0-9]+ bytes and [0-9]+ inodes are free$/,
+        /\(ErrImagePull\): cannot pull .*big:1: .*, [0-9.]+MB are needed, [0-9.]+.?B and [0-9]+ inodes are free$/,
       );
       expect(hint).toMatch(/^Free some space/);
+      const dryRun = await runLading(['--root', small, 'pull', '--dry-run', name]);
+      expect([dryRun.exitCode, dryRun.stderr]).toEqual([
+        0,
+        expect.stringMatching(/^warning: cannot pull .* are free\n$/),
+      ]);
       await expectUnchanged(small, before);
     });
 

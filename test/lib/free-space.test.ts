@@ -7,8 +7,8 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const cannotMount = process.platform !== 'linux' || process.getuid?.() !== 0;
 
 test.skipIf(cannotMount).each([
-  ['size=1m,nr_inodes=100', { bytes: 1_048_576, inodes: 99, text: ', 1048576 bytes and 99 inodes are free' }],
-  ['size=1m,nr_inodes=0', { bytes: 1_048_576, text: ', 1048576 bytes are free' }],
+  ['size=1m,nr_inodes=100', { bytes: 1_048_576, inodes: 99, text: ', 1.05MB and 99 inodes are free' }],
+  ['size=1m,nr_inodes=0', { bytes: 1_048_576, text: ', 1.05MB are free' }],
   ['size=0,nr_inodes=100', { inodes: 99, text: ', 99 inodes are free' }],
   ['size=0,nr_inodes=0', { text: '' }],
 ])('of a tmpfs with %s (needs root on Linux)', async (options, expected) => {

@@ -64,7 +64,7 @@ describe.skipIf(!mountable())('a small disk (needs root on Linux)', () => {
     await expect(unpackTo(disk, files(300, 1))).rejects.toMatchObject({
       code: 'ERR_LADING_DISK_FULL',
       message: expect.stringMatching(
-        /^no room for "d\d+\/f": ENOSPC.* on the disk of \S+, 0 bytes and \d+ inodes are free$/,
+        /^no room for "d\d+\/f": ENOSPC.* on the disk of \S+, 0B and \d+ inodes are free$/,
       ),
       data: { path: `${disk}/layer`, freeBytes: 0 },
       cause: { code: 'ENOSPC' },

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { errorMessage } from '../../lib/errors.ts';
 import type { Platform, Reference } from '../../oci/index.ts';
 import type { LayerPlan, PullDependencies, PullPlan, PullResult } from '../../pull/index.ts';
 import type { NameRecord } from '../../store/index.ts';
@@ -72,11 +73,22 @@ async function pullOne(cli: Cli, deps: PullDependencies, { reference, platform, 
   const { planPull } = await import('../../pull/index.ts');
   const plan = await planPull(deps, reference, { platform, signal: cli.signal });
   for (const warning of plan.warnings) cli.stderr.write(`warning: ${plan.name}: ${warning}\n`);
+  if (options.dryRun) await warnOfRoom(cli, deps, plan);
   if (options.dryRun) return options.output ? planDocument(plan) : printPlan(cli, plan, options);
   const before = deps.store.names.get(plan.name);
   const result = await execute(cli, deps, plan, options);
   const pulled = { plan, result, before };
   return options.output ? resultDocument(pulled) : printResult(cli, pulled, options);
+}
+
+/** Of what the pull itself would end with. */
+async function warnOfRoom(cli: Cli, { store }: PullDependencies, { name, bytesToFetch }: PullPlan): Promise<void> {
+  const { requireSpace } = await import('../../store/index.ts');
+  try {
+    requireSpace(store.root, bytesToFetch, `pull ${name}`);
+  } catch (error) {
+    cli.stderr.write(`warning: ${errorMessage(error)}\n`);
+  }
 }
 
 /** Nothing is drawn for an image that is here, nor between the lines of a request log. */
