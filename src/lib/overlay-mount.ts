@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LadingError } from './errors.ts';
+import { errorCode, LadingError } from './errors.ts';
 import { mount, mountFlags, umount2, unmountFlags } from './libc.ts';
 import { isNotOffered, openFileSystem, setMountReadOnly } from './libc-mount.ts';
 import { programModule } from './program-module.ts';
@@ -74,8 +74,8 @@ export function unmount(target: string): void {
   try {
     umount2(target, unmountFlags.noFollow);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EINVAL' && code !== 'ENOENT') throw error;
+    // EPERM: root of a user namespace that is not the mount namespace's has mounted nothing there either.
+    if (!['EINVAL', 'ENOENT', 'EPERM'].includes(errorCode(error) ?? '')) throw error;
   }
 }
 

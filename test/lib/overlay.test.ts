@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { mountOverlay, type OverlaySupport, probeOverlay, unmount } from '../../src/lib/overlay.ts';
 import { mountByConfig, mountByOptions, mountStack } from '../../src/lib/overlay-mount.ts';
@@ -117,3 +119,15 @@ test.skipIf(process.platform !== 'linux')('the probe leaves nothing behind', asy
     rmSync(dir, { recursive: true, force: true });
   }
 });
+
+const canUnshare = spawnSync('unshare', ['--user', '--map-root-user', 'true']).status === 0;
+test.skipIf(!canUnshare)(
+  'unmounting what is not mounted is no error for who may mount nothing (needs user namespaces)',
+  () => {
+    const module = fileURLToPath(new URL('../../src/lib/overlay.ts', import.meta.url));
+    const program = `import { unmount } from '${module}'; unmount('${tmpdir()}');`;
+    const args = ['--user', '--map-root-user', process.execPath, '--input-type=module', '-e', program];
+    const { status, stderr } = spawnSync('unshare', args, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+  },
+);

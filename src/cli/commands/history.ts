@@ -29,7 +29,7 @@ export function define(command: Command, cli: Cli): void {
       'here, newest first; * marks the one that a container started without a pull would run. LAST SEEN is when ' +
       'the registry last said so, PULLED BY who gave the name this meaning, RAN BY the containers that ran it, ' +
       'also by digest.',
-    'To run an earlier one: lading run --image-override NAME=DIGEST FILE',
+    'To run an earlier one: lading run --image-override NAME=DIGEST FILE. How an image was built: lading inspect NAME',
   );
   addExamples(command, [
     ['lading history nginx:1.27', 'Which digests has nginx:1.27 meant on this node?'],
