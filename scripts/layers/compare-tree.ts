@@ -155,6 +155,9 @@ function describe(at: Buffer, stat: Stat): FoundEntry {
   return { ...common, type: stat.isCharacterDevice() ? 'char' : 'block', rdev: [major, minor] };
 }
 
+/** What overlayfs keeps for itself, and how XFS lists ACLs a second time. */
+const hostXattrs = ['trusted.overlay.', 'trusted.SGI_ACL_'];
+
 function readXattrs(at: Buffer): Record<string, string> {
   let names: Buffer[];
   try {
@@ -165,7 +168,7 @@ function readXattrs(at: Buffer): Record<string, string> {
   const xattrs: Record<string, string> = {};
   for (const name of names) {
     const text = name.toString();
-    if (text.startsWith('trusted.overlay.')) continue;
+    if (hostXattrs.some((prefix) => text.startsWith(prefix))) continue;
     const value = lgetxattr(at, name);
     if (value) xattrs[text] = value.toString('base64');
   }
