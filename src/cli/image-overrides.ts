@@ -71,8 +71,8 @@ function wholeDigest(text: string, written: string, name: string, store: Store):
   const digests = new Set(store.names.history(name).map(({ digest }) => digest));
   const found = [...digests].filter((digest) => digest.startsWith(`sha256:${hex}`));
   if (found.length === 1) return found[0]!;
-  const problem = found.length === 0 ? 'has had no digest' : `has had ${found.length} digests`;
-  throw new LadingError('ERR_LADING_IMAGE_OVERRIDE', `${written} ${problem} on this node that begin with ${text}`, {
+  const problem = found.length === 0 ? 'has had no digest that begins' : `has had ${found.length} digests that begin`;
+  throw new LadingError('ERR_LADING_IMAGE_OVERRIDE', `${written} ${problem} with ${text} on this node`, {
     hint: `\`lading history -o wide ${written}\` lists those that it has had.`,
   });
 }

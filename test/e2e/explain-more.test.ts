@@ -364,6 +364,10 @@ describe.skipIf(missing)(`lading explain, all of it${missing ? ` (skipped: ${mis
     await writeFile(saved, '{}');
     const wrong = await runLading(['--root', root, 'explain', '--diff', '--node', saved, '-'], { stdin });
     expect(wrong.stderr).toContain(`error: ${saved} is no explanation of another node`);
+    const manifest = path.join(root, 'pod.yaml');
+    await writeFile(manifest, stdin);
+    const noNode = await runLading(['--root', root, 'explain', '--diff', '--node', manifest, manifest]);
+    expect(noNode.stderr).toContain(`error: ${manifest} is no explanation of another node`);
     await run.interrupted();
   }, 60_000);
 

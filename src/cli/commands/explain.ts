@@ -80,8 +80,9 @@ async function explainAll(cli: Cli, args: readonly string[], options: ExplainOpt
 
 /** Of another node: what it said itself, or what is found out about its folder. */
 async function explanationsOf(cli: Cli, node: string, subjects: readonly Subject[], options: ExplainOptions) {
-  if (/\.json$/.test(node)) return (await import('../explain/diff.ts')).readExplanations(node);
-  const { resolve } = await import('node:path');
+  const [{ statSync }, { resolve }] = await Promise.all([import('node:fs'), import('node:path')]);
+  const isFile = /\.json$/.test(node) || statSync(node, { throwIfNoEntry: false })?.isDirectory() === false;
+  if (isFile) return (await import('../explain/diff.ts')).readExplanations(node);
   return { node, items: await explainOn(cli, resolve(node), subjects, options) };
 }
 
