@@ -1,5 +1,6 @@
 import { chmod, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { errorMessage, LadingError } from '../lib/errors.ts';
 import { eraseWithHelper, type RunHelper, storeWithHelper } from './credential-helper.ts';
 import {
   dockerConfigFile,
@@ -22,7 +23,7 @@ export type CredentialPlace = { readonly helper: string } | { readonly file: str
 /**
  * Keeps a user and password as docker does: with the helper that docker config.json names for the registry, else in that
  * file, readable by its owner only. Everything else in the file stays.
- * @throws LadingError `ERR_LADING_CREDENTIALS_…`; errors of the file system
+ * @throws LadingError `ERR_LADING_CREDENTIALS_…`, `ERR_LADING_FILE_UNWRITABLE`
  */
 export async function storeDockerCredential(
   registry: string,
@@ -72,8 +73,19 @@ async function openConfig(environment: NodeJS.ProcessEnv) {
   return { file, document, parsed };
 }
 
-/** The file is complete at every moment. A link to it stays a link. */
 async function writeConfig(file: string, document: Document): Promise<void> {
+  try {
+    await replaceConfig(file, document);
+  } catch (cause) {
+    throw new LadingError('ERR_LADING_FILE_UNWRITABLE', `cannot write ${file}: ${errorMessage(cause)}`, {
+      hint: 'DOCKER_CONFIG names another folder for it.',
+      cause,
+    });
+  }
+}
+
+/** The file is complete at every moment. A link to it stays a link. */
+async function replaceConfig(file: string, document: Document): Promise<void> {
   const folder = path.dirname(file);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const target = await realpath(file).catch(() => file);

@@ -1,6 +1,7 @@
-import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, opendirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode } from '../lib/errors.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import { isDigest } from '../oci/digest.ts';
 import { BlobStore } from './blob-store.ts';
@@ -146,6 +147,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const reserve = new Reserve(root);
   const databaseFile = join(root, 'lading.db');
   if (options.readOnly) {
+    requireReadable(root);
     const isFixed = options.stateFolder === undefined;
     const database = isFixed ? Database.openReadOnly(databaseFile) : Database.openCopy(databaseFile, reserve);
     return new Store(root, database, { ...options, now, reserve });
@@ -170,6 +172,15 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
     }
   } catch (error) {
     throw diskError(error, 'open the store', root);
+  }
+}
+
+/** A node that is not there yet has nothing; one that somebody else owns is not empty. */
+function requireReadable(root: string): void {
+  try {
+    opendirSync(root).closeSync();
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw diskError(error, 'open the store', root);
   }
 }
 

@@ -17,6 +17,17 @@ describe.skipIf(process.getuid?.() !== 0)('users other than the one whose node i
     expect(asOther('ls', root)).not.toBe(0);
   });
 
+  test('are told that they may not read it, not that it is empty', async () => {
+    const root = path.join(await readableFolder(), 'lading');
+    (await openStore(root)).close();
+    const program = `
+      import { openStore } from '${new URL('../../src/store/index.ts', import.meta.url)}';
+      process.setuid(${otherUser});
+      await openStore('${root}', { readOnly: true }).catch(({ code }) => console.log(code));`;
+    const args = ['--input-type=module', '-e', program];
+    expect(spawnSync(process.execPath, args, { encoding: 'utf8' }).stdout).toBe('ERR_LADING_DISK_DENIED\n');
+  });
+
   test('cannot run a setuid program of a layer nor write to its /tmp, when the root is open to all', async () => {
     const root = await readableFolder();
     const store = await openStore(root);

@@ -22,6 +22,12 @@ describe('opening', () => {
     await expect(stat(root)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test('a file for reading is no empty node', async () => {
+    const root = path.join(await temporaryFolder(), 'file');
+    await writeFile(root, '');
+    await expect(openStore(root, { readOnly: true })).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
   test('twice, in turn and side by side, shows the same', async () => {
     const first = await testStore();
     const image = await putImage(first, 'a');

@@ -75,6 +75,17 @@ describe.skipIf(dockerRegistryMissing)(`with a docker-registry (${dockerRegistry
     expect((await stat(elsewhere)).mode & 0o777).toBe(0o600);
   });
 
+  test('a file that cannot be written is told, with what names another one', async () => {
+    await writeFile(path.join(folder, 'docker'), '');
+    const { exitCode, stderr } = await login(registry.address, password);
+    expect([exitCode, stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^error: cannot write \S+\/docker\/config\.json: .*\nhint: DOCKER_CONFIG names another folder for it\.\n$/,
+      ),
+    ]);
+  });
+
   test('a wrong password is not kept', async () => {
     const { exitCode, stdout, stderr } = await login(registry.address, 'wrong');
     expect([exitCode, stdout]).toEqual([1, '']);
