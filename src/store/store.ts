@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, opendirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode } from '../lib/errors.ts';
@@ -178,7 +178,7 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
 /** A node that is not there yet has nothing; one that somebody else owns is not empty. */
 function requireReadable(root: string): void {
   try {
-    opendirSync(root).closeSync();
+    readdirSync(root);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw diskError(error, 'open the store', root);
   }
