@@ -69,7 +69,7 @@ export class RunningPods {
 
   #nothingRuns(what: string): LadingError {
     return new LadingError('ERR_LADING_NOTHING_RUNS', `nothing runs on this node (${this.#root})`, {
-      hint: `Only pods of a \`lading run\` that goes on ${what}; --root selects another node.`,
+      hint: `Only pods of a \`lading run\` that is still running ${what}; --root selects another node.`,
     });
   }
 

@@ -8,7 +8,7 @@ export function define(command: Command, cli: Cli): void {
     command,
     'Text for Prometheus, under the names that the kubelet has for them: evaluations of pull policies, checks ' +
       'of credentials, pulls by size and duration, images that were collected. Counted by every `lading run` ' +
-      'that goes on on this node, together, since it began.',
+      'that is still running on this node, together, since it began.',
   );
   addExamples(command, [
     ['lading metrics', 'How often was an image pulled, and how often was it there?'],

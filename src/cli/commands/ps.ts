@@ -27,7 +27,7 @@ export function define(command: Command, cli: Cli): void {
     .addOption(listFormatOption())
     .addOption(noHeadersOption())
     .action((options: PsOptions) => ps(cli, options));
-  addNotes(command, 'The pods of every `lading run` that goes on on this node: a line for each container.');
+  addNotes(command, 'The pods of every `lading run` that is still running on this node: a line for each container.');
   addExamples(command, [
     ['lading ps', 'What runs, and which digest of its image?'],
     ['lading ps -o wide', 'With why containers wait, and when they try again'],

@@ -11,7 +11,7 @@ interface RetryOptions {
 
 export function define(command: Command, cli: Cli): void {
   command
-    .argument('<pod...>', 'pods of a `lading run` that goes on: POD or NAMESPACE/POD')
+    .argument('<pod...>', 'pods of a `lading run` that is still running: POD or NAMESPACE/POD')
     .addOption(documentFormatOption())
     .action((pods: string[], options: RetryOptions) => retryAll(cli, pods, options));
   addNotes(
