@@ -4,11 +4,13 @@ import { goDuration, type PolicyOutcome } from '../policy/index.ts';
 import type { Diff, DiffSide } from './explain/diff.ts';
 import type { ExplainedContainer } from './explain/explain-subject.ts';
 import { humanAgo, humanDuration, humanSize, plural, shortDigest } from './human.ts';
-import { formatTable, oneLine } from './output.ts';
+import { fitted, formatTable, oneLine } from './output.ts';
 
 export async function explanationText(item: ExplainedContainer, stream: NodeJS.WriteStream): Promise<string> {
   const bold = (text: string) => styleText('bold', text, { stream });
-  const facts = await formatTable(factLines(item, Date.now()).map((cells) => ['', ...cells.map(oneLine)]));
+  const lines = factLines(item, Date.now());
+  const facts = await formatTable(lines.map((cells) => ['', ...cells.map(oneLine)]));
+  const factIndent = 3 + Math.max(...lines.map(([name = '']) => name.length)) + 3;
   const outcomes = await formatTable([
     ['', 'POLICY', 'RUNS', 'DOWNLOADS', 'STALE'],
     ...item.outcomes.map((outcome) => [outcome.policy === item.policy ? ' *' : '', ...outcomeCells(outcome)]),
@@ -18,15 +20,18 @@ export async function explanationText(item: ExplainedContainer, stream: NodeJS.W
     ({ policy, sentence }) => policy === item.policy || sentence !== item.outcome.sentence,
   );
   const sentences = told.map((outcome) => {
-    const text = `  ${oneLine(outcome.sentence)}`;
+    const text = fitted(`  ${oneLine(outcome.sentence)}`, 2, stream);
     return outcome.policy === item.policy ? bold(text) : text;
   });
-  const hint = item.outcome.hint === undefined ? [] : [`  hint: ${oneLine(item.outcome.hint)}`];
-  return `${bold(oneLine(title(item)))}\n${facts}\n${outcomes}\n${[...sentences, ...hint].join('\n')}\n`;
+  const hint = item.outcome.hint === undefined ? [] : [fitted(`  hint: ${oneLine(item.outcome.hint)}`, 2, stream)];
+  return `${bold(oneLine(title(item)))}\n${fitted(facts, factIndent, stream)}\n${outcomes}\n${[...sentences, ...hint].join('\n')}\n`;
 }
 
 /** One table for all, then a sentence for each. */
-export async function diffText(items: readonly { item: ExplainedContainer; diff: Diff }[]): Promise<string> {
+export async function diffText(
+  items: readonly { item: ExplainedContainer; diff: Diff }[],
+  stream: NodeJS.WriteStream,
+): Promise<string> {
   const [first] = items;
   if (!first) return '';
   const rows = items.map(({ item, diff: { from, to, same } }) => [
@@ -42,7 +47,7 @@ export async function diffText(items: readonly { item: ExplainedContainer; diff:
   const header = ['POD', 'CONTAINER', 'IMAGE', from, to, ''];
   const table = await formatTable([header, ...rows].map((cells) => cells.map(oneLine)));
   const sentences = items.map(({ item, diff }) => `${subjectOf(item)}: ${diff.sentence}\n`);
-  return `${table}\n${sentences.map((sentence) => `  ${oneLine(sentence).trimEnd()}\n`).join('')}`;
+  return `${table}\n${sentences.map((sentence) => `${fitted(`  ${oneLine(sentence).trimEnd()}`, 2, stream)}\n`).join('')}`;
 }
 
 function sideText({ digest, error }: DiffSide): string {

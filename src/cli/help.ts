@@ -3,6 +3,7 @@
  * What a command says besides its options is given here as paragraphs, without line ends.
  */
 import { type Command, Help, type HelpConfiguration } from 'commander';
+import { wrapped } from './output.ts';
 
 const widestHelp = 100;
 /** Of what is no terminal, or does not know. */
@@ -51,21 +52,6 @@ export function addNotes(command: Command, ...paragraphs: readonly string[]): vo
 export function addExamples(command: Command, examples: readonly (readonly [line: string, meaning: string])[]): void {
   const text = examples.map(([line, meaning]) => `  # ${meaning}\n  ${line}`).join('\n\n');
   command.addHelpText('after', `\nExamples:\n${text}`);
-}
-
-/** Lines of at most `width` columns, broken at blanks; a longer word has a line of its own. */
-export function wrapped(text: string, width: number): string {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line].join('\n');
 }
 
 function indented(text: string, blanks: number): string {

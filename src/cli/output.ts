@@ -81,6 +81,36 @@ export async function formatTable(lines: readonly (readonly string[])[]): Promis
     .join('');
 }
 
+/** Lines of at most `width` columns, broken at blanks; a longer word has a line of its own. */
+export function wrapped(text: string, width: number): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join('\n');
+}
+
+/** Less room than this beside an indent is none. */
+const narrowestText = 20;
+
+/** Lines that are wider than a terminal, broken at blanks, with `indent` blanks before what follows. */
+export function fitted(text: string, indent: number, { isTTY, columns }: NodeJS.WriteStream): string {
+  const room = isTTY ? columns - indent : Number.NaN;
+  if (!(room >= narrowestText)) return text;
+  const between = `\n${' '.repeat(indent)}`;
+  const broken = (line: string) => line.slice(0, indent) + wrapped(line.slice(indent), room).replaceAll('\n', between);
+  return text
+    .split('\n')
+    .map((line) => (line.length <= columns ? line : broken(line)))
+    .join('\n');
+}
+
 /** Text from elsewhere (registries, images) on one line, without what a terminal would obey. */
 export function oneLine(text: string): string {
   return printable(text).replace(/\s+/g, ' ');

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import { addExamples, addNotes, helpLayout, helpWidth, wrapped } from '../../src/cli/help.ts';
+import { addExamples, addNotes, helpLayout, helpWidth } from '../../src/cli/help.ts';
 
 test.each([
   [{ isTTY: true, columns: 60 }, 60],
@@ -43,10 +43,6 @@ test('on a narrow terminal the meanings stand below the terms', () => {
       more than one line when there are
       sixty columns
 `);
-});
-
-test('a word that is longer than a line is not broken', () => {
-  expect(wrapped('a verylongword b', 5)).toBe('a\nverylongword\nb');
 });
 
 function helpAt(width: number): string {

@@ -1,7 +1,16 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import type { Cli } from '../../src/cli/cli.ts';
-import { type Column, formatTable, type ListFormat, oneLine, printable, printList } from '../../src/cli/output.ts';
+import {
+  type Column,
+  fitted,
+  formatTable,
+  type ListFormat,
+  oneLine,
+  printable,
+  printList,
+  wrapped,
+} from '../../src/cli/output.ts';
 
 interface Ship {
   readonly name: string;
@@ -60,6 +69,18 @@ test('what a terminal would obey is taken out of foreign text', () => {
   expect(printable('a\u001b[31mb\u001b]0;title\u0007c\u0008\u009b1md\n\te')).toBe('abcd\n\te');
   expect(oneLine('a\n b\t\u001b[2Jc')).toBe('a b c');
   expect(oneLine('app:\u202egnp\u2066')).toBe('app:gnp');
+});
+
+test('a word that is longer than a line is not broken', () => {
+  expect(wrapped('a verylongword b', 5)).toBe('a\nverylongword\nb');
+});
+
+test('lines are broken where a terminal is narrower, and nowhere else', () => {
+  const text = `  name   ${'word '.repeat(8).trim()}\n  short`;
+  const on = (terminal: object) => fitted(text, 9, terminal as NodeJS.WriteStream);
+  expect(on({ isTTY: true, columns: 40 })).toBe('  name   word word word word word word\n         word word\n  short');
+  for (const terminal of [{ isTTY: true, columns: 80 }, { isTTY: true, columns: 0 }, { isTTY: true, columns: 20 }, {}])
+    expect(on(terminal)).toBe(text);
 });
 
 async function listed(rows: readonly Ship[], options: { format: ListFormat; headers: boolean }) {

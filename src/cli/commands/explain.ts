@@ -176,5 +176,5 @@ async function printDiffs(
     return printDocument(cli, { apiVersion: 'lading.dev/v1', kind: 'ExplanationList', node, items }, output);
   }
   const { diffText } = await import('../explanation-view.ts');
-  cli.stdout.write(await diffText(compared));
+  cli.stdout.write(await diffText(compared, cli.stdout));
 }
