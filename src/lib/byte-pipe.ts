@@ -34,7 +34,10 @@ export class BytePipe {
         continue;
       }
       signal.throwIfAborted();
+      // Neither this wait nor a socket that nobody reads keeps the process alive.
+      const alive = setInterval(() => {}, waitMs);
       await Atomics.waitAsync(this.#words, taken, out, waitMs).value;
+      clearInterval(alive);
     }
   }
 

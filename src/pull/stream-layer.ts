@@ -44,7 +44,7 @@ async function streamOnce(deps: PullDependencies, task: LayerTask, emit: Emit): 
   const unpackTask = { descriptor, diffId, dominates, piped: pipe.memory, options: { signal } };
   const unpacking = unpackInto(deps, writer, unpackTask);
   unpacking.catch((error: unknown) => {
-    reading.abort();
+    reading.abort(error);
     // What is wrong with a layer may be wrong with the blob: the rest of it will tell.
     if (!(error instanceof LayerError)) stop.abort(error);
   });

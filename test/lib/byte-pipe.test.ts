@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { BytePipe, BytePipeReader } from '../../src/lib/byte-pipe.ts';
@@ -38,6 +39,20 @@ test('a writer without a reader waits, until it is aborted', async () => {
   const writing = pipe.write(randomBytes(3 * 1024 * 1024), abort.signal);
   abort.abort(new Error('enough'));
   await expect(writing).rejects.toThrow('enough');
+});
+
+test('a writer that waits keeps its process alive', () => {
+  const script = `
+    const { BytePipe } = await import(${JSON.stringify(new URL('../../src/lib/byte-pipe.ts', import.meta.url).href)});
+    const pipe = new BytePipe();
+    const giveUp = AbortSignal.timeout(200);
+    pipe.write(Buffer.alloc(3 * 1024 * 1024), giveUp).catch(() => console.log('given up')).finally(() => pipe.abandon());
+  `;
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
+  expect({ stdout, status }).toEqual({ stdout: 'given up\n', status: 0 });
 });
 
 test('a reader without a writer looks up now and then, to see whether it should stop', () => {

@@ -4,6 +4,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { mount, umount2, unmountFlags } from '../../src/lib/libc.ts';
 import { isImageComplete, layerDeviations, repairHooks, rootfsOf } from '../../src/pull/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
@@ -84,6 +85,22 @@ describe.skipIf(missing)(`compressed layers (needs: ${missing ?? 'nothing more'}
     });
     expect(await readdir(path.join(deps.store.root, 'ingest'))).toEqual([]);
     expect(deps.store.images.list()).toEqual([]);
+    await expectSound(deps.store);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('never: a disk that gets full says so (needs root)', async () => {
+    const mountPoint = await temporaryFolder();
+    mount('tmpfs', mountPoint, 'tmpfs', 0, 'size=16m');
+    onTestFinished(() => umount2(mountPoint, unmountFlags.detach));
+    // Small files take whole pages, so that the disk is full before the layer is known to be too large for it.
+    const files = Array.from({ length: 11_000 }, (_, index) => [`f${index}`, noise(500, index)]);
+    const small = testImage({ layers: [tarOf(Object.fromEntries(files))] });
+    await pushImage(registry, 'app', 'small-files', small);
+    const store = { keepCompressedLayers: 'never' } as const;
+    const deps = await testNode({ root: path.join(mountPoint, 'node'), store });
+    await expect(pull(deps, reference(registry, 'app:small-files'))).rejects.toMatchObject({
+      code: 'ERR_LADING_DISK_FULL',
+    });
     await expectSound(deps.store);
   });
 
