@@ -15,7 +15,7 @@ import { errorMessage, LadingError } from '../lib/errors.ts';
 import { formatReference } from '../oci/index.ts';
 import { isKubeletReason } from '../policy/index.ts';
 import type { PullProgress } from '../pull/index.ts';
-import { type Cli, storeOptions } from './cli.ts';
+import { type Cli, Interruption, storeOptions } from './cli.ts';
 import type { RunOptions } from './commands/run.ts';
 import { kubeletSettings } from './configuration/kubelet.ts';
 import { credentialPlugins } from './credential-plugin-options.ts';
@@ -95,7 +95,8 @@ async function runPods(
     const statuses = await Promise.race([ended, firstStarts.failed, aborted(cli.signal)]);
     return exitCodeOf(statuses);
   } finally {
-    if (cli.signal.aborted) screen.note('stopping; Ctrl-C again does not wait for the grace period');
+    const isPipeGone = cli.signal.reason instanceof Interruption && cli.signal.reason.signal === 'SIGPIPE';
+    if (cli.signal.aborted && !isPipeGone) screen.note('stopping; Ctrl-C again does not wait for the grace period');
     // What it throws, the stop below throws too.
     cli.onSecondInterrupt(() => void podNode.agent.stop({ gracePeriodSeconds: 0 }).catch(() => {}));
     await podNode.agent.stop(grace);

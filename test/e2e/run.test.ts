@@ -8,7 +8,7 @@ import { busyboxMissing } from '../support/busybox.ts';
 import { type PushedImage, pushBusyboxImage } from '../support/busybox-image.ts';
 import { type DockerRegistry, dockerRegistryMissing, startDockerRegistry } from '../support/docker-registry.ts';
 import { programMissing } from '../support/foreign-clients.ts';
-import { RunningLading, runLading } from '../support/lading-process.ts';
+import { ladingCommand, RunningLading, runLading } from '../support/lading-process.ts';
 import { cgroupFolders, leftoversOf, podCgroups, processesWithVariable } from '../support/leftovers.ts';
 import { manifestText, pod, shell } from '../support/manifest.ts';
 import { whyNot } from '../support/runtimes.ts';
@@ -148,6 +148,17 @@ function describeRuntime(runtime: RuntimeChoice, reason: string | undefined): vo
       ]);
       const { stdout: images } = await runLading(['--root', root, 'images', '-o', 'json', name]);
       expect(JSON.parse(images)).toMatchObject([{ digest: after.manifest, imageId: after.config }]);
+    });
+
+    test('ends with the program that reads its output, and leaves nothing', async () => {
+      const text = manifestText(pod('web', [shell('main', image.name, 'while :; do echo tick; sleep 0.1; done')]));
+      const command = `"$@" | head -n 1; echo "\${PIPESTATUS[0]}"`;
+      const { stdout, stderr } = await runLading(argsFor('--grace-period', '0', '-'), {
+        stdin: text,
+        command: ['bash', '-c', command, 'bash', ...ladingCommand],
+      });
+      expect(stdout).toBe('[web/main] tick\n141\n');
+      expect(stderr).not.toContain('Ctrl-C');
     });
 
     describe('Ctrl-C', () => {
