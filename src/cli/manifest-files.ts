@@ -1,14 +1,19 @@
 /** Reads pod manifests named on the command line: paths, and `-` for standard input. */
 import { readFile } from 'node:fs/promises';
-import { text as readStream } from 'node:stream/consumers';
 import type { Pod } from '../agent/pod.ts';
 import { type ManifestOptions, parsePodManifests } from '../agent/pod-manifest.ts';
 import { LadingError } from '../lib/errors.ts';
 import { fileProblem } from '../lib/file-problem.ts';
+import { readStandardInput } from './standard-input.ts';
+
+export interface ReadOptions extends Pick<ManifestOptions, 'unsupported'> {
+  /** Ends the wait for standard input. */
+  readonly signal: AbortSignal;
+}
 
 /** @throws PodManifestError with every problem of the file; LadingError `ERR_LADING_FILE_UNREADABLE` */
-export async function readManifest(file: string, options: Pick<ManifestOptions, 'unsupported'> = {}): Promise<Pod[]> {
-  return parsePodManifests(await readText(file), { file: file === '-' ? 'standard input' : file, ...options });
+export async function readManifest(file: string, { signal, ...options }: ReadOptions): Promise<Pod[]> {
+  return parsePodManifests(await readText(file, signal), { file: file === '-' ? 'standard input' : file, ...options });
 }
 
 /** Whether an argument that may be an image or a file means a file: it looks like one, or there is one of that name. */
@@ -20,8 +25,8 @@ export async function meansFile(argument: string): Promise<boolean> {
   );
 }
 
-async function readText(file: string): Promise<string> {
-  if (file === '-') return readStream(process.stdin);
+async function readText(file: string, signal: AbortSignal): Promise<string> {
+  if (file === '-') return readStandardInput(signal);
   try {
     return await readFile(file, 'utf8');
   } catch (error) {

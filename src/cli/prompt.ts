@@ -33,12 +33,3 @@ export async function ask(cli: Cli, question: string, { hidden }: PromptOptions 
     lines.close();
   }
 }
-
-/** All of standard input as text, without the line end at its end. */
-export async function readStandardInput(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk);
-  return Buffer.concat(chunks)
-    .toString('utf8')
-    .replace(/\r?\n$/, '');
-}

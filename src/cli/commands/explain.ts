@@ -61,7 +61,7 @@ async function explainAll(cli: Cli, args: readonly string[], options: ExplainOpt
     throw new UsageError('--node needs --diff', { hint: '--root selects the node that is explained.' });
   }
   const { subjectsOf } = await import('../explain/subjects.ts');
-  const subjects = await subjectsOf(args, options);
+  const subjects = await subjectsOf(args, { ...options, signal: cli.signal });
   const items = await explainOn(cli, cli.settings.root, subjects, options);
   if (!options.diff) {
     await print(cli, items, options);

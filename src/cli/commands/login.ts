@@ -2,8 +2,9 @@ import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { UsageError } from '../error-report.ts';
 import { addExamples, addNotes } from '../help.ts';
-import { ask, readStandardInput } from '../prompt.ts';
+import { ask } from '../prompt.ts';
 import { parseRegistry } from '../registry-argument.ts';
+import { readStandardInput } from '../standard-input.ts';
 
 interface LoginOptions {
   readonly username?: string;
@@ -68,7 +69,7 @@ async function readCredential(
   }
   const username = given ?? (await ask(cli, `User for ${registry}: `)).trim();
   const password = passwordStdin
-    ? await readStandardInput()
+    ? (await readStandardInput(cli.signal)).replace(/\r?\n$/, '')
     : await ask(cli, `Password of ${username}: `, { hidden: true });
   if (username === '' || username.includes(':')) throw new UsageError('a user name is not empty and has no colon');
   if (password === '') throw new UsageError('the password is empty');

@@ -54,7 +54,7 @@ export function define(command: Command, cli: Cli): void {
 async function run(cli: Cli, files: readonly string[], options: RunOptions): Promise<void> {
   const { readManifest } = await import('../manifest-files.ts');
   const pods = [];
-  for (const file of files) pods.push(...(await readManifest(file)));
+  for (const file of files) pods.push(...(await readManifest(file, { signal: cli.signal })));
   const { runInForeground } = await import('../foreground.ts');
   const exitCode = await runInForeground(cli, pods, options);
   if (exitCode !== 0) throw new Exit(exitCode);

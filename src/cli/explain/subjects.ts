@@ -20,23 +20,25 @@ export interface Subject {
   readonly pod: Pod;
 }
 
-export interface WhatIfs {
+export interface SubjectOptions {
+  /** Ends the wait for standard input. */
+  readonly signal: AbortSignal;
   /** HOST of a registry that the images come from. */
   readonly atRegistry?: string | undefined;
 }
 
 /** @throws PodManifestError; LadingError `ERR_LADING_FILE_UNREADABLE`; UsageError when `atRegistry` is none */
-export async function subjectsOf(args: readonly string[], { atRegistry }: WhatIfs): Promise<Subject[]> {
+export async function subjectsOf(args: readonly string[], { signal, atRegistry }: SubjectOptions): Promise<Subject[]> {
   const subjects: Subject[] = [];
-  for (const argument of args) subjects.push(...(await subjectsOfArgument(argument)));
+  for (const argument of args) subjects.push(...(await subjectsOfArgument(argument, signal)));
   if (atRegistry === undefined) return subjects;
   const registry = await registryOf(atRegistry);
   return subjects.map((subject) => movedTo(registry, subject));
 }
 
-async function subjectsOfArgument(argument: string): Promise<Subject[]> {
+async function subjectsOfArgument(argument: string, signal: AbortSignal): Promise<Subject[]> {
   if (!(await meansFile(argument))) return [{ image: argument, pod: nobody() }];
-  const pods = await readManifest(argument, { unsupported: 'warn' });
+  const pods = await readManifest(argument, { unsupported: 'warn', signal });
   return pods.flatMap((pod) => [
     ...pod.spec.imageVolumes.map(({ name: volume, reference: image, pullPolicy, pullPolicyOrigin }) => ({
       image,
