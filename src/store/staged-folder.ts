@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
+import { errorCode } from '../lib/errors.ts';
 import { diskError, makeFolder, syncFolder } from './disk.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type SharedSync, sharedSync } from './shared-sync.ts';
@@ -51,7 +52,8 @@ export class StagedFolder {
       const lock = (await lockFolder(path, { signal }))!;
       try {
         const content = join(path, 'new');
-        void trash.remove(content);
+        const left = throwAway(content, trash);
+        if (left !== undefined) void trash.delete(left);
         // Trees hold setuid programs, and folders that everybody may write to.
         mkdirSync(content, { mode: 0o700 });
         crashPoint('folder-opened');
@@ -104,7 +106,8 @@ export class StagedFolder {
 
   async discard(): Promise<void> {
     if (this.#ended) return;
-    await this.#trash.remove(this.path);
+    const left = throwAway(this.path, this.#trash);
+    if (left !== undefined) await this.#trash.delete(left);
     crashPoint('folder-discarded');
     await this.#end();
   }
@@ -115,5 +118,22 @@ export class StagedFolder {
     closeSync(this.#fileSystem);
     rmSync(dirname(this.path), { recursive: true, force: true });
     await this.#lock.release();
+  }
+}
+
+const noRoom = new Set(['ENOSPC', 'EDQUOT']);
+
+/**
+ * A full disk may have room for removals and none for a rename (btrfs). What is in the making can be deleted where it is:
+ * half of it is worth as little as all.
+ * @returns where it waits to be deleted; undefined if it is gone
+ */
+function throwAway(path: string, trash: Trash): string | undefined {
+  try {
+    return trash.take(path);
+  } catch (error) {
+    if (!noRoom.has(errorCode(error) ?? '')) throw error;
+    rmSync(path, { recursive: true, force: true });
+    return undefined;
   }
 }

@@ -172,6 +172,26 @@ describe.skipIf(process.getuid?.() !== 0)('a full disk (needs root for a small t
     },
   );
 
+  test('without room for the trash has layers deleted where they are', async () => {
+    const mountPoint = await smallDisk();
+    const store = await testStore({ root: path.join(mountPoint, 'node') });
+    const writer = (await store.layers.prepare(digestOf('layer')))!;
+    await mkdir(path.join(writer.dir, 'of the layer'));
+    await rm(path.join(store.root, 'trash'), { recursive: true, force: true });
+    fillInodes(mountPoint);
+    await writer.discard();
+    expect(await readdir(path.join(store.root, 'ingest'))).toEqual([]);
+    // As a process leaves it that is killed.
+    const again = (await store.layers.prepare(digestOf('layer')))!;
+    const folder = path.dirname(path.dirname(again.dir));
+    await again.discard();
+    await rm(path.join(store.root, 'trash'), { recursive: true, force: true });
+    for (const left of ['', 'new', 'new/fs']) await mkdir(path.join(folder, left));
+    fillInodes(mountPoint);
+    await (await store.layers.prepare(digestOf('layer')))!.discard();
+    expect(await readdir(path.join(store.root, 'ingest'))).toEqual([]);
+  });
+
   test('does not keep a lease from ending', async () => {
     const mountPoint = await smallDisk();
     const store = await testStore({ root: path.join(mountPoint, 'node') });

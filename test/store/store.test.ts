@@ -4,7 +4,7 @@ import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { digestOf } from '../../src/oci/digest.ts';
+import { digestHex, digestOf } from '../../src/oci/digest.ts';
 import { lockFolder, openStore } from '../../src/store/index.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { factsOf, hourMs, publishLayer, putImage, testClock, testStore } from './support/test-store.ts';
@@ -57,6 +57,14 @@ describe('opening', () => {
       timeout: 10_000,
     });
     expect({ signal, stderr }).toEqual({ signal: null, stderr: expect.stringContaining('ENOENT') });
+  });
+
+  test('with something else in the place of the trash, a layer that was left is an error of the next one', async () => {
+    const store = await testStore();
+    const diffId = digestOf('layer');
+    await mkdir(path.join(store.root, 'ingest', `layer-${digestHex(diffId)}`, 'new'), { recursive: true });
+    await writeFile(path.join(store.root, 'trash'), '');
+    await expect(store.layers.prepare(diffId)).rejects.toThrow('EEXIST');
   });
 
   test('what a newer version wrote is refused', async () => {
