@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { dockerRegistryMissing, startDockerRegistry } from '../test/support/docker-registry.ts';
 import { type BuiltImage, imageKinds, pushImages } from './pull/images.ts';
 import { type Measurement, measure } from './pull/measure.ts';
-import { containerd, lading, type Peer, podman, skopeo } from './pull/peers.ts';
+import { containerd, lading, ladingWithZlib, type Peer, podman, skopeo } from './pull/peers.ts';
 import { measureRunning } from './pull/running.ts';
 import { buildLading } from './shared/lading.ts';
 import { median } from './shared/median.ts';
@@ -19,7 +19,7 @@ const places = [
   { name: 'disk', newFolder: () => scratchFileSystem(tmpdir()), goalOfContainerd: 0.5 },
 ];
 const goals = { peakBytes: 150_000_000, warmMs: 10 };
-const peers = [lading, containerd, podman, skopeo];
+const peers = [lading, ladingWithZlib, containerd, podman, skopeo];
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -143,6 +143,7 @@ const programs = {
   podman: 'podman',
   skopeo: 'skopeo',
   'docker-registry': 'docker-registry',
+  igzip: 'isal',
 };
 
 /** @throws Error naming what is missing, where it cannot be installed */

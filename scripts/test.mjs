@@ -20,6 +20,7 @@ const systemPackages = {
   'busybox-static': 'busybox',
   uidmap: 'newuidmap',
   openssl: 'openssl',
+  isal: 'igzip',
   python3: 'python3',
 };
 

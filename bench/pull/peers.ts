@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { workingIsal } from '../../src/unpack/isal-gunzip.ts';
 import { compileCache, ladingCommand } from '../shared/lading.ts';
 import type { Command } from './measure.ts';
 
@@ -20,15 +21,34 @@ export interface Peer {
 
 export const lading: Peer = {
   name: 'lading',
-  version: () => `Node ${process.versions.node}`,
+  version: () => `Node ${process.versions.node}, ISA-L ${workingIsal() ? 'found' : 'not found'}`,
+  prepare: (folder, reference) => prepareLading(folder, reference, {}),
+};
+
+/** On a host that has no ISA-L: the first `libisal.so.2` that the loader finds is no library. */
+export const ladingWithZlib: Peer = {
+  name: 'lading-zlib',
+  version: () => `Node ${process.versions.node}, its zlib ${process.versions.zlib}`,
   async prepare(folder, reference) {
-    return {
-      command: [...ladingCommand, 'pull', '--root', join(folder, 'root'), reference],
-      env: { ...compileCache, LADING_ROOT: join(folder, 'root') },
-      close: async () => {},
-    };
+    const libraries = join(folder, 'libraries');
+    await mkdir(libraries, { recursive: true });
+    await writeFile(join(libraries, 'libisal.so.2'), '');
+    return prepareLading(folder, reference, { LD_LIBRARY_PATH: libraries });
   },
 };
+
+async function prepareLading(
+  folder: string,
+  reference: string,
+  env: Readonly<Record<string, string>>,
+): Promise<PreparedPeer> {
+  const root = join(folder, 'root');
+  return {
+    command: [...ladingCommand, 'pull', '--root', root, reference],
+    env: { ...compileCache, LADING_ROOT: root, ...env },
+    close: async () => {},
+  };
+}
 
 /** Ended also when the run is interrupted. */
 const daemons = new Set<ChildProcess>();

@@ -55,6 +55,17 @@ export function libcFunctionAsync(prototype: string): (...values: any[]) => Prom
   };
 }
 
+/** A shared library other than the C library; undefined where there is none of this name, or where there is no Linux. */
+export function loadLibrary(name: string): { library: LibraryHandle; address: (bytes: Buffer) => bigint } | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const { koffi } = library();
+  try {
+    return { library: koffi.load(name), address: (bytes) => koffi.address(bytes) };
+  } catch {
+    return undefined;
+  }
+}
+
 /** True if the C library has a function of this name (glibc before 2.33 lacks mknod, for example). */
 export function hasLibcFunction(prototype: string): boolean {
   try {

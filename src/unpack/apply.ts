@@ -1,6 +1,5 @@
 import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
-import { crc32 } from 'node:zlib';
 import { crashPoint } from '../lib/crash-point.ts';
 import { fileTypes, makeDevice, mknodat } from '../lib/libc.ts';
 import {
@@ -28,6 +27,7 @@ import {
   xattrsAt,
   xattrsOfFd,
 } from './attributes.ts';
+import { crc32 } from './crc32.ts';
 import { DirectoryHandles, namesIn } from './directory-handles.ts';
 import { classifyName, cleanLinkTarget, maxPathBytes } from './entry-name.ts';
 import { entryError, hostError, printableNumber } from './errors.ts';

@@ -1,34 +1,44 @@
-import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+import { constants, createZstdDecompress } from 'node:zlib';
 import type { ByteSource } from './byte-source.ts';
 import { checkPadding, gunzipThroughStream, unzstdThroughStreams, zstdParams } from './decompress-stream.ts';
+import { IsalGunzip, workingIsal } from './isal-gunzip.ts';
 import type { UnpackLimits } from './limits.ts';
-import { type Sink, SyncDecompressor, syncZlibWorks } from './sync-zlib.ts';
+import { type Sink, SyncDecompressor, syncZlibWorks, ZlibGunzip } from './sync-zlib.ts';
 import { looksLikeZstd, ZstdFrameWalker } from './zstd-frames.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
+/** `isal` is the host's ISA-L for gzip, `sync` drives Node's decoders inside this thread, `stream` is Node's public API. */
+export type Engine = 'isal' | 'sync' | 'stream';
+
 /**
  * Decompresses a blob to its end, whatever its media type says (C1): one layer of compression, all gzip members and
  * zstd frames, every checksum.
- * @param engine `sync` drives zlib inside this thread, `stream` is the public API; default what works here
+ * @param engine default the fastest that works here
  * @throws LayerError `bad-compression`, or what the sink throws
  */
 export async function decompress(
   source: ByteSource,
   sink: Sink,
   limits: UnpackLimits,
-  engine: 'sync' | 'stream' = syncZlibWorks() ? 'sync' : 'stream',
+  engine?: Engine,
 ): Promise<Compression> {
   const first = readStart(source);
   const compression = first === undefined ? 'none' : compressionOf(first);
   if (compression === 'none') {
     for (let chunk = first; chunk !== undefined; chunk = source.read()) sink(chunk);
   } else if (compression === 'gzip') {
-    if (engine === 'sync') gunzip(first!, source, sink);
+    const isal = engine === undefined || engine === 'isal' ? workingIsal() : undefined;
+    if (isal !== undefined) gunzip(first!, source, new IsalGunzip(isal, sink));
+    else if (insideThread(engine)) gunzip(first!, source, new ZlibGunzip(sink));
     else await gunzipThroughStream(first!, source, sink);
-  } else if (engine === 'sync') unzstd(first!, source, sink, limits);
+  } else if (insideThread(engine)) unzstd(first!, source, sink, limits);
   else await unzstdThroughStreams(first!, source, sink, limits);
   return compression;
+}
+
+function insideThread(engine: Engine | undefined): boolean {
+  return engine === undefined ? syncZlibWorks() : engine !== 'stream';
 }
 
 /** Enough to see the compression, if there is as much. */
@@ -50,20 +60,19 @@ function compressionOf(start: Buffer): Compression {
   return looksLikeZstd(start) ? 'zstd' : 'none';
 }
 
-/** C2: the native decoder takes member after member and checks the CRC and length of each. */
-function gunzip(first: Buffer, source: ByteSource, sink: Sink): void {
-  const decompressor = new SyncDecompressor(createGunzip(), sink);
+/** C2: the decoder takes member after member and checks the CRC and length of each. */
+function gunzip(first: Buffer, source: ByteSource, decoder: ZlibGunzip | IsalGunzip): void {
   try {
     let ended = false;
     for (let chunk: Buffer | undefined = first; chunk !== undefined; chunk = source.read()) {
-      const left: number = ended ? chunk.byteLength : decompressor.write(chunk, constants.Z_NO_FLUSH);
+      const left: number = ended ? chunk.byteLength : decoder.write(chunk);
       // What the decoder leaves begins with a NUL: padding, and nothing may follow it.
       if (left > 0) ended = true;
       checkPadding(chunk.subarray(chunk.byteLength - left));
     }
-    decompressor.write(Buffer.alloc(0), constants.Z_FINISH);
+    decoder.end();
   } finally {
-    decompressor.close();
+    decoder.close();
   }
 }
 

@@ -82,6 +82,28 @@ export class SyncDecompressor {
   }
 }
 
+export class ZlibGunzip {
+  readonly #decompressor: SyncDecompressor;
+
+  constructor(sink: Sink) {
+    this.#decompressor = new SyncDecompressor(createGunzip(), sink);
+  }
+
+  /** As `SyncDecompressor.write`: bytes that are left begin with a NUL behind the end of a member. */
+  write(input: Buffer): number {
+    return this.#decompressor.write(input, constants.Z_NO_FLUSH);
+  }
+
+  /** @throws LayerError `bad-compression` if a member is not complete */
+  end(): void {
+    this.#decompressor.write(Buffer.alloc(0), constants.Z_FINISH);
+  }
+
+  close(): void {
+    this.#decompressor.close();
+  }
+}
+
 let works: boolean | undefined;
 
 /** True if this Node has the internals that `SyncDecompressor` needs; tried once, on a few bytes. */

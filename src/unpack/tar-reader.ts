@@ -302,7 +302,7 @@ function resolveType(type: number, name: string): number {
 }
 
 function paddingOf(size: number): number {
-  return (blockSize - (size % blockSize)) % blockSize;
+  return -size & (blockSize - 1);
 }
 
 function upToNul(payload: Buffer): string {

@@ -1,12 +1,12 @@
 import { fstatSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
 import type { EntryRecord, XattrRecord } from '../lib/layer-facts.ts';
 import { splitDevice } from '../lib/libc.ts';
 import { closeFd, openAt, openFlags, readLinkAt } from '../lib/libc-at.ts';
 import { errnoName } from '../lib/libc-library.ts';
 import { checksumOf, mayBeFromImage, recordXattrs, type XattrReader, xattrsAt, xattrsOfFd } from './attributes.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
+import { crc32 } from './crc32.ts';
 import { namesIn, openSteps, openTreeRoot } from './directory-handles.ts';
 import { printableName } from './errors.ts';
 import { noXattrs, readLayerRecord } from './layer-record.ts';

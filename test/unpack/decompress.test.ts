@@ -1,7 +1,14 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ByteSource } from '../../src/unpack/byte-source.ts';
-import { decompress } from '../../src/unpack/decompress.ts';
+import { decompress, type Engine } from '../../src/unpack/decompress.ts';
+import type { LayerError } from '../../src/unpack/errors.ts';
+import { workingIsal } from '../../src/unpack/isal-gunzip.ts';
 import { defaultLimits } from '../../src/unpack/limits.ts';
 import { syncZlibWorks } from '../../src/unpack/sync-zlib.ts';
 
@@ -24,7 +31,7 @@ class PieceSource implements ByteSource {
   }
 }
 
-async function unpacked(blob: Buffer, engine: 'sync' | 'stream', pieceBytes: number): Promise<Buffer> {
+async function unpacked(blob: Buffer, engine: Engine, pieceBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   const sink = (bytes: Buffer) => parts.push(Buffer.from(bytes));
   await decompress(new PieceSource(blob, pieceBytes), sink, defaultLimits, engine);
@@ -55,8 +62,60 @@ test('this Node lets zlib be driven inside a thread', () => {
   expect(syncZlibWorks()).toBe(true);
 });
 
-describe.each(['sync', 'stream'] as const)('%s', (engine) => {
-  const pieces = engine === 'sync' ? [1, 2, 1000, 1 << 20] : [3, 1 << 20];
+/** Debian: `apt-get install libisal2`. */
+const isalMissing = workingIsal() === undefined;
+
+test.runIf(existsSync('/usr/bin/igzip'))('the ISA-L of this host is as it is expected', () => {
+  expect(isalMissing).toBe(false);
+});
+
+test.skipIf(isalMissing)(
+  'blobs of the layer corpus come out alike or are refused alike with ISA-L and zlib',
+  async () => {
+    const folder = new URL('../layers/blobs/', import.meta.url);
+    const names = readdirSync(folder);
+    expect(names.length).toBeGreaterThan(100);
+    /** Of the first megabytes: some blobs are bombs. */
+    const outcome = async (blob: Buffer, engine: Engine, pieceBytes: number) => {
+      const hash = createHash('sha256');
+      const enough = new Error('enough');
+      let bytes = 0;
+      const sink = (piece: Buffer) => {
+        if (bytes > 4_000_000) throw enough;
+        hash.update(piece.subarray(0, 4_000_000 - bytes));
+        bytes += piece.byteLength;
+      };
+      try {
+        await decompress(new PieceSource(blob, pieceBytes), sink, defaultLimits, engine);
+      } catch (error) {
+        if (error !== enough) return (error as LayerError).class;
+      }
+      return hash.digest('hex');
+    };
+    for (const name of names) {
+      const blob = readFileSync(new URL(name, folder));
+      const expected = await outcome(blob, 'sync', 1000);
+      for (const pieceBytes of [61, 1 << 18]) expect(await outcome(blob, 'isal', pieceBytes), name).toBe(expected);
+    }
+  },
+);
+
+test('where libisal.so.2 is no library, zlib decompresses', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lading-no-isal-'));
+  try {
+    writeFileSync(join(folder, 'libisal.so.2'), '');
+    const module = new URL('../../src/unpack/isal-gunzip.ts', import.meta.url);
+    const script = `import { workingIsal } from ${JSON.stringify(module.href)}; console.log(String(workingIsal()));`;
+    const env = { ...process.env, LD_LIBRARY_PATH: folder };
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
+    expect(stdout).toBe('undefined\n');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+describe.each(isalMissing ? (['sync', 'stream'] as const) : (['isal', 'sync', 'stream'] as const))('%s', (engine) => {
+  const pieces = engine === 'stream' ? [3, 1 << 20] : [1, 2, 1000, 1 << 20];
 
   test.each([
     ['gzip', gzip, text],
