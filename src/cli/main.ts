@@ -3,7 +3,6 @@
  * together. It promises exit codes that scripts can use, results on stdout, everything else on stderr. It never decides
  * what a pull policy means and never touches a store but through the folders that own them.
  */
-import './v8-flags.ts';
 import { constants } from 'node:os';
 import { Interruption } from './cli.ts';
 import { runProgram } from './program.ts';

@@ -31,6 +31,7 @@ import { type UnpackLimits, UnpackPool } from '../unpack/index.ts';
 import type { Settings } from './configuration/configuration.ts';
 import { imageCollectorOf } from './image-collection.ts';
 import { PullEvents } from './pull-events.ts';
+import { makeV8Lean } from './v8-flags.ts';
 
 const log = debugLog('cli');
 
@@ -54,6 +55,7 @@ export interface Node {
 
 /** A node that can pull, list and remove images. */
 export async function openNode(options: NodeOptions): Promise<Node> {
+  makeV8Lean();
   const store = await openStore(options.root, options.store);
   const registry = new RegistryClient(options.registry);
   const unpack = new UnpackPool({ limits: options.limits });

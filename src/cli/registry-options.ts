@@ -2,9 +2,11 @@ import type { RateLimit, RegistryClientOptions, RequestRecord } from '../registr
 import type { Cli } from './cli.ts';
 import { humanSize } from './human.ts';
 import { oneLine } from './output.ts';
+import { makeV8Lean } from './v8-flags.ts';
 
 /** Mirrors as configured; and what a registry client tells people on stderr: warnings, with `-v` a line for each request. */
 export function registryOptions(cli: Cli): Pick<RegistryClientOptions, 'mirrors' | 'onRequest' | 'onWarning'> {
+  makeV8Lean();
   const mirrors = cli.settings['registry.mirrors'];
   return {
     ...(mirrors && { mirrors }),

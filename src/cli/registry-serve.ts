@@ -35,7 +35,11 @@ export async function serveRegistry(cli: Cli, options: ServeOptions): Promise<vo
   if (options.repository !== undefined) await requireRepositoryName(options.repository);
   const log =
     options.accessLog === undefined ? undefined : new AccessLog(options.accessLog, { warn: (text) => warn(cli, text) });
-  const { startRegistry } = await import('../distribution/index.ts');
+  const [{ startRegistry }, { makeV8Lean }] = await Promise.all([
+    import('../distribution/index.ts'),
+    import('./v8-flags.ts'),
+  ]);
+  makeV8Lean();
   const registry = await startRegistry({
     ...content(cli, options),
     host,

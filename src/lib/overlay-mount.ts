@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -167,6 +166,7 @@ function mountFromLinkFolder(stack: Stack): void {
     };
     const lowers = stack.lowers.map((lower, index) => link(lower, index.toString(36)));
     const text = optionText(stack, lowers, (path) => link(path, path === stack.upper ? 'upper' : 'work'));
+    const { spawnSync } = process.getBuiltinModule('node:child_process');
     const child = spawnSync(process.execPath, [programModule('lib/overlay-mount-child').pathname, stack.target, text], {
       cwd: folder,
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { errorCode } from './errors.ts';
 
 export interface RunProgramOptions {
@@ -29,6 +28,8 @@ export async function runProgram(
   args: readonly string[],
   { input, timeoutMs, maxOutputBytes, environment, signal }: RunProgramOptions,
 ): Promise<RanProgram> {
+  // Few commands need it, and each would load it.
+  const { spawn } = process.getBuiltinModule('node:child_process');
   const child = spawn(program, args, {
     stdio: ['pipe', 'pipe', 'ignore'],
     ...(environment && { env: environment }),

@@ -1,6 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-
 /** So many bytes of chunks may wait for their collection. */
 const pileBytes = 8 * 1024 * 1024;
 
@@ -22,6 +19,8 @@ export function chunkPassed(bytes: number): void {
 }
 
 function youngCollector(): () => void {
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  const { runInNewContext } = process.getBuiltinModule('node:vm');
   setFlagsFromString('--expose-gc');
   const gc: (options: { type: 'minor' }) => void = runInNewContext('gc');
   setFlagsFromString('--no-expose-gc');

@@ -4,9 +4,6 @@ import { RegistryError, type RegistryErrorKind } from './registry-error.ts';
 import { type HttpResponse, headerLines } from './transport.ts';
 import type { TransportFault } from './transport-fault.ts';
 
-/** An import would load what Node.js has besides in that module, fetch above all: 40 ms of the processor. */
-const { STATUS_CODES } = process.getBuiltinModule('node:http');
-
 /** What was being done, for messages. */
 export interface Asked {
   readonly registry: string;
@@ -39,7 +36,7 @@ export function statusError(asked: Asked, refusal: Refusal, options: StatusError
   const kind = expired ? 'unauthorized' : kindOfStatus(status, said.code);
   const { retryAfterMs } = options;
   const parts = [
-    `${capitalized(asked.whom)} answered ${status} ${STATUS_CODES[status] ?? ''}`.trim(),
+    `${capitalized(asked.whom)} answered ${status} ${statusText(status)}`.trim(),
     ` for ${asked.what}, ${credentialsClause(asked)}`,
     said.text === '' ? '' : `: ${said.text}`,
   ];
@@ -191,4 +188,9 @@ function capitalized(text: string): string {
 /** Expired credentials come as 403 (ECR) or 400 (ECR Public) without a challenge. @see registry.md 3.7 */
 export function saysExpired({ status, errorBody }: Pick<Refusal, 'status' | 'errorBody'>): boolean {
   return (status === 400 || status === 403) && /expired/i.test(Buffer.from(errorBody).toString('utf8'));
+}
+
+/** An import would load what Node.js has besides in that module, fetch above all: 40 ms of the processor. */
+function statusText(status: number): string {
+  return process.getBuiltinModule('node:http').STATUS_CODES[status] ?? '';
 }

@@ -39,12 +39,14 @@ export function define(command: Command, cli: Cli): void {
 }
 
 async function load(cli: Cli, options: LoadCommandOptions): Promise<void> {
-  const [oci, { openStore }, { UnpackPool }, { openArchive }] = await Promise.all([
+  const [oci, { openStore }, { UnpackPool }, { openArchive }, { makeV8Lean }] = await Promise.all([
     import('../../oci/index.ts'),
     import('../../store/index.ts'),
     import('../../unpack/index.ts'),
     import('../../transfer/index.ts'),
+    import('../v8-flags.ts'),
   ]);
+  makeV8Lean();
   const { input } = options;
   const from = archiveInput(cli, input, 'Give a file with -i, or pipe the archive.');
   const platform = options.platform === undefined ? undefined : parseArgument(oci.parsePlatform, options.platform);
