@@ -24,7 +24,7 @@ import {
 import { isCompressionFault } from './decompressed.ts';
 import { collectConfig } from './image-config.ts';
 import type { ImageSource, ImageTarget, TransferOptions } from './places.ts';
-import { verified } from './verified.ts';
+import { requireSize, verified } from './verified.ts';
 
 /** One blob of a copy. */
 export interface CopyProgress {
@@ -63,7 +63,7 @@ const maxManifests = 1000;
 /**
  * Copies one image: blobs first, then the manifests that name them, indexes last. Only what the target lacks is read.
  * @throws LadingError `ERR_LADING_PLATFORM_NOT_AVAILABLE`, `ERR_LADING_INDEX_TOO_DEEP`, `ERR_LADING_MANIFEST_INVALID`,
- * `ERR_LADING_IMAGE_CONFIG_INVALID`, and what the two places throw
+ * `ERR_LADING_IMAGE_CONFIG_INVALID`, `ERR_LADING_SIZE_MISMATCH`, and what the two places throw
  */
 export function copyImage(from: ImageSource, to: ImageTarget, options: CopyOptions = {}): Promise<CopyResult> {
   return new ImageCopy(from, to, options).run();
@@ -77,7 +77,8 @@ class ImageCopy {
   readonly #signal: AbortSignal;
   readonly #limiter = new Limiter(blobsAtOnce);
   readonly #blobs = new Map<Digest, Promise<void>>();
-  readonly #manifests = new Set<Digest>();
+  /** Those that indexes list, with their sizes. */
+  readonly #manifests = new Map<Digest, number>();
   /** Platforms that were met and not taken. */
   readonly #platforms = new Set<string>();
   #blobsWritten = 0;
@@ -128,7 +129,7 @@ class ImageCopy {
     for (const available of availablePlatforms(index.manifests)) this.#platforms.add(available);
     let artifact: CopiedDocument | undefined;
     for (const listed of selectPlatform(platform, index.manifests)) {
-      const entry = await this.#read(listed);
+      const entry = await this.#readListed(listed);
       const { document } = entry;
       if (document.kind === 'index') {
         const chosen = await this.#choose(document, platform, depth + 1);
@@ -153,6 +154,13 @@ class ImageCopy {
     return false;
   }
 
+  /** A document that an index lists: what the index says of it must be true. */
+  async #readListed(entry: Descriptor): Promise<CopiedDocument> {
+    const read = await this.#read(entry);
+    requireSize(read.bytes.byteLength, entry, this.#from.place);
+    return read;
+  }
+
   async #read(descriptor: Descriptor): Promise<CopiedDocument> {
     const bytes = await this.#from.manifest(descriptor.digest, { signal: this.#signal });
     return { descriptor, bytes, document: parseManifest(bytes, descriptor.mediaType) };
@@ -165,14 +173,18 @@ class ImageCopy {
     }
     refuseDepth(depth);
     for (const entry of document.manifests) {
-      if (this.#manifests.has(entry.digest)) continue;
+      const known = this.#manifests.get(entry.digest);
+      if (known !== undefined) {
+        requireSize(known, entry, this.#from.place);
+        continue;
+      }
       if (!isManifestType(entry.mediaType) && !isIndexType(entry.mediaType)) {
         await this.#blob(entry);
         continue;
       }
-      this.#manifests.add(entry.digest);
-      if (this.#manifests.size > maxManifests) throw tooDeep();
-      const { bytes, document: child } = await this.#read(entry);
+      if (this.#manifests.size >= maxManifests) throw tooDeep();
+      const { bytes, document: child } = await this.#readListed(entry);
+      this.#manifests.set(entry.digest, bytes.byteLength);
       await this.#contentOf(child, depth + 1);
       await this.#to.putManifest(entry, bytes, { signal: this.#signal });
     }

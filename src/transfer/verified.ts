@@ -9,9 +9,10 @@ import { type Descriptor, type Digest, Digester, digestAlgorithm, digestOf } fro
  */
 export async function* verified(
   content: AsyncIterable<Uint8Array>,
-  { digest, size }: Descriptor,
+  descriptor: Descriptor,
   where: string,
 ): AsyncIterable<Uint8Array> {
+  const { digest, size } = descriptor;
   const digester = new Digester(digestAlgorithm(digest));
   const check = () => {
     const actual = digester.digest();
@@ -25,7 +26,7 @@ export async function* verified(
     if (digester.size === size) check();
     yield chunk;
   }
-  if (digester.size < size) throw sizeMismatch(where, digest, `${digester.size} bytes, its descriptor says ${size}`);
+  requireSize(digester.size, descriptor, where);
   if (size === 0) check();
 }
 
@@ -34,6 +35,11 @@ export function verifiedBytes(bytes: Uint8Array, digest: Digest, where: string):
   const actual = digestOf(bytes, digestAlgorithm(digest));
   if (actual !== digest) throw digestMismatch(where, digest, actual);
   return bytes;
+}
+
+/** @throws LadingError `ERR_LADING_SIZE_MISMATCH` */
+export function requireSize(actual: number, { digest, size }: Descriptor, where: string): void {
+  if (actual !== size) throw sizeMismatch(where, digest, `${actual} bytes, its descriptor says ${size}`);
 }
 
 /** All of a small content; ends with the chunk that makes it `enoughBytes`. */

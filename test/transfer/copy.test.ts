@@ -195,6 +195,22 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     },
   );
 
+  test.each([
+    ['one platform', { platform: platform('arm64') }],
+    ['all platforms', { platform: 'all' }],
+    ['an entry that is listed twice', { platform: 'all' }],
+  ] as const)('an index that says a wrong size of a manifest is refused: %s', async (which, options) => {
+    const right = entry(arm, 'arm64');
+    const wrong = { ...right, size: right.size + 1 };
+    const entries = which.endsWith('twice') ? [right, wrong] : [entry(amd, 'amd64'), wrong];
+    await pushIndex(registry, 'app', 'wrong-size', entries);
+    await expect(copy(`${at}/app:wrong-size`, `oci:${folder}/out`, options)).rejects.toMatchObject({
+      code: 'ERR_LADING_SIZE_MISMATCH',
+      message: `registry ${at}: content of ${right.digest} has ${right.size} bytes, its descriptor says ${wrong.size}`,
+    });
+    expect(existsSync(`${folder}/out/index.json`)).toBe(false);
+  });
+
   test('a docker archive takes no index, and a name by digest no other digest', async () => {
     const indexed = copy(`${at}/app:1`, `docker-archive:${folder}/x.tar`, { platform: 'all' });
     await expect(indexed).rejects.toMatchObject({ code: 'ERR_LADING_ARCHIVE_ONE_PLATFORM' });
