@@ -38,7 +38,10 @@ export interface CopyProgress {
 }
 
 export interface CopyOptions extends TransferOptions {
-  /** Of an index: every entry, or the best one for a platform; this machine's unless given. */
+  /**
+   * Of an index: every entry, or the best one for a platform; this machine's unless given. A single manifest is copied
+   * whatever it runs on, with a warning where that is not what was asked for.
+   */
   readonly platform?: Platform | 'all' | undefined;
   /** @see TakenImage */
   readonly labels?: readonly string[] | undefined;
@@ -52,6 +55,8 @@ export interface CopyResult {
   readonly blobs: number;
   readonly blobsWritten: number;
   readonly bytesWritten: number;
+  /** One sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** As many as a client takes from one host, and as skopeo: of small blobs, waiting for the answers is what takes time. */
@@ -81,6 +86,7 @@ class ImageCopy {
   readonly #manifests = new Map<Digest, number>();
   /** Platforms that were met and not taken. */
   readonly #platforms = new Set<string>();
+  readonly #warnings: string[] = [];
   #blobsWritten = 0;
   #bytesWritten = 0;
 
@@ -103,24 +109,37 @@ class ImageCopy {
       blobs: this.#blobs.size,
       blobsWritten: this.#blobsWritten,
       bytesWritten: this.#bytesWritten,
+      warnings: this.#warnings,
     };
   }
 
   /** The image as it is, or its best part for one platform. */
   async #root(): Promise<CopiedDocument> {
-    const { platform = hostPlatform() } = this.#options;
+    const { platform } = this.#options;
     const { descriptor: said, ...rest } = await this.#read(await this.#from.resolve({ signal: this.#signal }));
     // A registry may say another size before it is asked for the content.
     const root = { ...rest, descriptor: { ...said, size: rest.bytes.byteLength } };
-    if (platform === 'all' || root.document.kind === 'manifest') return root;
-    const chosen = await this.#choose(root.document, platform, 1);
+    if (platform === 'all') return root;
+    if (root.document.kind === 'manifest') {
+      if (platform) await this.#warnOfOther(root.document, platform);
+      return root;
+    }
+    const wanted = platform ?? hostPlatform();
+    const chosen = await this.#choose(root.document, wanted, 1);
     if (chosen) return chosen;
     const available = [...this.#platforms].sort();
     throw new LadingError(
       'ERR_LADING_PLATFORM_NOT_AVAILABLE',
-      `${root.descriptor.digest} has nothing for ${formatPlatform(platform)}, it has ${available.join(', ') || 'no platforms'}`,
+      `${root.descriptor.digest} has nothing for ${formatPlatform(wanted)}, it has ${available.join(', ') || 'no platforms'}`,
       { hint: 'Ask for one of these with --platform, or for all of them with --all.', data: { available } },
     );
+  }
+
+  /** As a pull does; what says no platform may be for all of them. */
+  async #warnOfOther(manifest: ImageManifest, wanted: Platform): Promise<void> {
+    const platform = await this.#platformOf(manifest);
+    if (!platform?.os || !platform.architecture || matchPlatform(wanted, platform)) return;
+    this.#warnings.push(`the image is for ${formatPlatform(platform)}, not for ${formatPlatform(wanted)}`);
   }
 
   /** An artifact that says no platform is for all of them, but no substitute for an image. @see registry.md 7.3 */
@@ -144,14 +163,20 @@ class ImageCopy {
   }
 
   /** Whether an entry that does not say its platform is an image for this one: its configuration says it. */
-  async #runsOn({ config }: ImageManifest, platform: Platform): Promise<boolean> {
-    if (!isImageConfigType(config.mediaType)) return false;
-    const content = () => verified(this.#from.blob(config, { signal: this.#signal }), config, this.#from.place);
-    const bytes = await this.#rightContent(config, () => collectConfig(config, content));
-    const candidate = configPlatform(parseImageConfig(bytes));
+  async #runsOn(manifest: ImageManifest, platform: Platform): Promise<boolean> {
+    const candidate = await this.#platformOf(manifest);
+    if (!candidate) return false;
     if (matchPlatform(platform, candidate)) return true;
     this.#platforms.add(formatPlatform(candidate));
     return false;
+  }
+
+  /** What an image's configuration says that it runs on; undefined for another artifact. */
+  async #platformOf({ config }: ImageManifest): Promise<Platform | undefined> {
+    if (!isImageConfigType(config.mediaType)) return undefined;
+    const content = () => verified(this.#from.blob(config, { signal: this.#signal }), config, this.#from.place);
+    const bytes = await this.#rightContent(config, () => collectConfig(config, content));
+    return configPlatform(parseImageConfig(bytes));
   }
 
   /** A document that an index lists: what the index says of it must be true. */

@@ -86,6 +86,19 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     });
   });
 
+  test('a single manifest for another platform than is asked for is copied with a warning', async () => {
+    const warnings = async (tag: string, options: CopyOptions) =>
+      (await copy(`${at}/app:${tag}`, `oci:${folder}:x`, options)).warnings;
+    const unlike = ['the image is for linux/amd64, not for linux/arm64'];
+    expect(await warnings('amd', { platform: platform('arm64') })).toEqual(unlike);
+    expect(await warnings('amd', { platform: platform('amd64') })).toEqual([]);
+    expect(await warnings('amd', { platform: 'all' })).toEqual([]);
+    expect([...(await warnings('amd', {})), ...(await warnings('arm', {}))]).toEqual([]);
+    const notes = testImage({ layers: [shared], configMediaType: 'application/vnd.example.notes' });
+    await pushImage(registry, 'app', 'only-notes', notes);
+    expect(await warnings('only-notes', { platform: platform('arm64') })).toEqual([]);
+  });
+
   test('between all kinds of places, and back to the same digest', async () => {
     const all = { platform: 'all' } as const;
     await copy(`${at}/app:1`, `oci:${folder}/layout:v1`, all);

@@ -71,6 +71,7 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
           options: { platform: options.all ? 'all' : platform, labels: target.labels },
           quiet: options.quiet ?? (options.output !== undefined || undefined),
         });
+        for (const warning of result.warnings) cli.stderr.write(`warning: ${from}: ${warning}\n`);
         await target.commit();
         const { digest } = result.descriptor;
         const { manifests, blobs, blobsWritten, bytesWritten } = result;

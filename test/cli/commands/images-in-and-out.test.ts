@@ -288,6 +288,17 @@ describe.skipIf(missing)(`images in and out of a node (needs: ${missing ?? 'noth
     expect(both.exitCode).toBe(2);
   });
 
+  test('a copy of an image for another platform than is asked for says so, as a pull does', async () => {
+    const { os, architecture } = hostPlatform();
+    const elsewhere = `linux/${architecture === 'amd64' ? 'arm64' : 'amd64'}`;
+    const sentence = `the image is for ${os}/${architecture}, not for ${elsewhere}\n`;
+    const copy = ['copy', '-o', 'json', '--platform', elsewhere, `${at}/app:1`, `${at}/elsewhere:1`];
+    const { stdout, stderr } = await lading('node', ...copy);
+    expect(stderr).toBe(`warning: ${at}/app:1: ${sentence}`);
+    expect(JSON.parse(stdout)).toMatchObject({ digest: image.manifest.digest });
+    expect((await lading('pulled', 'pull', '-q', '--platform', elsewhere, `${at}/app:1`)).stderr).toBe(stderr);
+  });
+
   test('without its registry, a blob that was never fetched is named', async () => {
     await lading('offline', 'pull', '-q', `${at}/app:1`, `${at}/app:2`);
     await registry.stop();
