@@ -25,6 +25,11 @@ export function parseLocation(text: string): Location {
       hint: `Write ${kind}:${kind === 'oci' ? 'FOLDER' : 'FILE'}, or ${kind}:${kind === 'oci' ? 'FOLDER' : 'FILE'}:NAME.`,
     });
   }
+  if (kind === 'oci' && path === '-') {
+    throw new LadingError('ERR_LADING_LOCATION_INVALID', `${JSON.stringify(text)}: a pipe cannot be a folder`, {
+      hint: 'Write oci-archive:- for an OCI layout on standard input or output, oci:./- for a folder of that name.',
+    });
+  }
   const place = { kind: kind as 'oci' | 'oci-archive' | 'docker-archive', path };
   if (label.length === 0) return place;
   const written = label.join(':');
