@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -216,7 +216,7 @@ class Check {
     const { fixUps } = this.#store;
     if (fixUps.state(chainId) !== 'needed') return 'has lost its fix-up layer';
     const entriesFile = fixUps.entriesFile(chainId);
-    if (!existsSync(entriesFile)) return undefined;
+    if (!lstatSync(entriesFile, { throwIfNoEntry: false })) return undefined;
     try {
       const deviations = await this.#deviations({ dir: fixUps.dir(chainId), entriesFile });
       return deviations.length === 0 ? undefined : `has another fix-up layer than was made: ${summary(deviations)}`;

@@ -1,5 +1,5 @@
 /** What the store asks of a file system beyond `node:fs`: folders and names that survive a power loss, clear errors. */
-import { closeSync, fsync, openSync, statSync } from 'node:fs';
+import { closeSync, fsync, lstatSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -45,6 +45,15 @@ async function syncFolderNow(path: string): Promise<void> {
 export function sizeOf(path: string): number | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   return found?.isFile() ? found.size : undefined;
+}
+
+/** Whether a folder has the name; a symlink to one does not count. */
+export function isFolder(path: string): boolean {
+  try {
+    return lstatSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, digestHex } from '../oci/digest.ts';
 import type { Database } from './database.ts';
+import { isFolder } from './disk.ts';
 import { StagedFolder } from './staged-folder.ts';
 import type { Trash } from './trash.ts';
 
@@ -40,7 +40,7 @@ export class FixUps {
     const row = this.#database.get<{ needed: number }>('SELECT needed FROM fix_ups WHERE chain_id = ?', chainId);
     if (row === undefined) return 'unknown';
     if (row.needed === 0) return 'not-needed';
-    return existsSync(this.dir(chainId)) ? 'needed' : 'unknown';
+    return isFolder(this.dir(chainId)) ? 'needed' : 'unknown';
   }
 
   /** Whether there is one according to the database. */

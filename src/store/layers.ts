@@ -1,13 +1,13 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { crashPoint } from '../lib/crash-point.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { type Digest, digestHex } from '../oci/digest.ts';
 import type { Database } from './database.ts';
-import { diskError } from './disk.ts';
+import { diskError, isFolder } from './disk.ts';
 import { StagedFolder } from './staged-folder.ts';
 import type { Trash } from './trash.ts';
 
@@ -75,11 +75,11 @@ export class Layers {
 
   /** @throws LadingError `ERR_LADING_LAYER_MISSING`, `ERR_LADING_LAYER_DAMAGED` */
   async facts(diffId: Digest): Promise<LayerFacts> {
-    let text: string;
+    let text: string | undefined;
     try {
-      text = await readFile(this.#factsFile(diffId), 'utf8');
+      text = readRegularFile(this.#factsFile(diffId));
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw diskError(error, `read layer ${diffId}`, this.folder(diffId));
+      if (!notThere.has(errorCode(error) ?? '')) throw diskError(error, `read layer ${diffId}`, this.folder(diffId));
       throw new LadingError('ERR_LADING_LAYER_MISSING', `layer ${diffId} is not unpacked on this node`, {
         cause: error,
         hint: 'Pull the image again.',
@@ -87,11 +87,13 @@ export class Layers {
       });
     }
     const facts = parseFacts(text, diffId);
-    if (typeof facts !== 'string') return facts;
-    throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the facts of layer ${diffId} (facts.json) ${facts}`, {
-      hint: 'Run `lading check --repair`, which unpacks what is damaged again.',
-      data: { diffId, path: this.#factsFile(diffId) },
-    });
+    if (typeof facts === 'string') {
+      const problem = `the facts of layer ${diffId} (facts.json) ${facts}`;
+      throw damaged(problem, { diffId, path: this.#factsFile(diffId) });
+    }
+    const path = this.dir(diffId);
+    if (!isFolder(path)) throw damaged(`layer ${diffId} has no folder fs`, { diffId, path });
+    return facts;
   }
 
   list(): StoredLayer[] {
@@ -155,8 +157,8 @@ export class Layers {
   /** Undefined unless the folder has the facts that were written and the lower directory that they are about. */
   #storedFacts(diffId: Digest): LayerFacts | undefined {
     try {
-      if (!existsSync(this.dir(diffId))) return undefined;
-      const facts = parseFacts(readFileSync(this.#factsFile(diffId), 'utf8'), diffId);
+      if (!isFolder(this.dir(diffId))) return undefined;
+      const facts = parseFacts(readRegularFile(this.#factsFile(diffId)), diffId);
       return typeof facts === 'string' ? undefined : facts;
     } catch {
       return undefined;
@@ -204,8 +206,23 @@ export class Layers {
   }
 }
 
-/** @returns the facts, or what is wrong with them */
-function parseFacts(text: string, diffId: Digest): LayerFacts | 'cannot be read' | 'are not those that were written' {
+/** The second one if its folder is none. */
+const notThere = new Set(['ENOENT', 'ENOTDIR']);
+
+function damaged(message: string, data: Readonly<Record<string, unknown>>): LadingError {
+  const hint = 'Run `lading check --repair`, which unpacks what is damaged again.';
+  return new LadingError('ERR_LADING_LAYER_DAMAGED', message, { hint, data });
+}
+
+/**
+ * @param text undefined if it is no file that holds them
+ * @returns the facts, or what is wrong with them
+ */
+function parseFacts(
+  text: string | undefined,
+  diffId: Digest,
+): LayerFacts | 'are not in a file' | 'cannot be read' | 'are not those that were written' {
+  if (text === undefined) return 'are not in a file';
   try {
     // Facts of earlier versions have no checksum.
     const { crc32: checksum, ...facts } = JSON.parse(text) as LayerFacts & { readonly crc32?: string };

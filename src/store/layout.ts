@@ -1,7 +1,8 @@
 /** The root as an OCI image layout, so that other tools can read it as it is: `oci-layout` and `index.json`. */
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import { diskError } from './disk.ts';
 import type { NameRecord } from './names.ts';
@@ -42,7 +43,7 @@ export function removeUnfinished(root: string): void {
 
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readRegularFile(path);
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { LadingError } from '../lib/errors.ts';
 import { type EntryRecord, type EntryType, entryColumns, type XattrRecord } from '../lib/layer-facts.ts';
+import { readRegularFile } from '../lib/read-regular-file.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { hostError } from './errors.ts';
 import type { Timestamp } from './pax.ts';
@@ -104,19 +105,20 @@ export class LayerRecord {
  */
 export function readLayerRecord(path: string): Map<string, EntryRecord> {
   const records = new Map<string, EntryRecord>();
-  for (const [index, line] of readFileSync(path, 'utf8').split('\n').entries()) {
+  const text = readRegularFile(path) ?? damaged(`${path} is not a file`, { path });
+  for (const [index, line] of text.split('\n').entries()) {
     if (line === '') continue;
-    const record = parseLine(line) ?? damaged(path, index + 1);
+    const record = parseLine(line) ?? damaged(`line ${index + 1} of ${path}`, { path, line: index + 1 });
     if (isThere(record)) records.set(record.path, record);
     else records.delete(record.path);
   }
   return records;
 }
 
-function damaged(path: string, line: number): never {
-  throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the record of its entries is damaged: line ${line} of ${path}`, {
+function damaged(problem: string, data: { path: string; line?: number }): never {
+  throw new LadingError('ERR_LADING_LAYER_DAMAGED', `the record of its entries is damaged: ${problem}`, {
     hint: 'Run `lading check --repair`, which unpacks what is damaged again.',
-    data: { path, line },
+    data,
   });
 }
 

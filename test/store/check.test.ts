@@ -1,8 +1,11 @@
-import { chmod, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmod, readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { layerDeviations } from '../../src/pull/index.ts';
 import { openStore, type RepairHooks, type Store } from '../../src/store/index.ts';
+import { fifoWithLateWriter } from '../support/fifo.ts';
 import { hourMs, publishLayer, putImage, testStore } from './support/test-store.ts';
 
 async function storeWithImage() {
@@ -21,6 +24,11 @@ function hooksFor(store: Store, contents: readonly string[]) {
     }),
     unpackLayer: vi.fn(async (diffId) => publishLayer(store, diffId, { replace: true })),
   } satisfies RepairHooks;
+}
+
+/** To what was there and is whole. */
+function linkToCopy(at: string): void {
+  symlinkSync(path.join(at, '../../../moved'), at);
 }
 
 describe('check', () => {
@@ -125,6 +133,48 @@ describe('check', () => {
     expect(findings).toMatchObject([{ step: 'layers', problem, state: 'repaired' }]);
     expect((await store.check()).findings).toEqual([]);
     expect(await store.layers.facts(layer.diffId)).toEqual(facts);
+  });
+
+  test.runIf(process.platform === 'linux').each<[string, string, string, (path: string) => void]>([
+    ['a fifo', 'facts.json', 'the facts of layer DIFF (facts.json) are not in a file', fifoWithLateWriter],
+    ['a folder', 'facts.json', 'the facts of layer DIFF (facts.json) are not in a file', (at) => mkdirSync(at)],
+    ['a symlink', 'facts.json', 'the facts of layer DIFF (facts.json) are not in a file', linkToCopy],
+    ['a symlink', 'fs', 'layer DIFF has no folder fs', linkToCopy],
+    ['a file', 'fs', 'layer DIFF has no folder fs', (at) => writeFileSync(at, '')],
+    ['a file', '', 'layer DIFF is not unpacked on this node', (at) => writeFileSync(at, '')],
+  ])(
+    "finds %s in the place of a layer's %s",
+    async (_, name, problem, put) => {
+      const { store, layer } = await storeWithImage();
+      const at = path.join(store.layers.folder(layer.diffId), name);
+      await rename(at, `${store.root}/moved`);
+      put(at);
+      const finding = { step: 'layers', problem: problem.replace('DIFF', layer.diffId) };
+      expect(store.layers.has(layer.diffId)).toBe(false);
+      expect((await store.check({ depth: 'quick' })).findings).toMatchObject([{ ...finding, state: 'found' }]);
+      const { findings } = await store.check({ repair: hooksFor(store, []) });
+      expect(findings).toMatchObject([{ ...finding, state: 'repaired' }]);
+      expect(store.layers.has(layer.diffId)).toBe(true);
+      expect((await store.check()).findings).toEqual([]);
+      await store.collectGarbage();
+      expect(await readdir(`${store.root}/trash`)).toEqual([]);
+    },
+    5000,
+  );
+
+  test('finds a symlink in the place of a fix-up layer, and one that leads nowhere in that of its entries', async () => {
+    const store = await testStore();
+    const chainId = digestOf('chain');
+    for (const name of ['fs', 'entries']) {
+      const writer = await store.fixUps.prepare(chainId);
+      await writer!.publish();
+      const at = path.join(store.fixUps.folder(chainId), name);
+      await rm(at, { recursive: true, force: true });
+      await symlink(name === 'fs' ? store.root : 'nowhere', at);
+      const options = { repair: hooksFor(store, []), verifyLayer: layerDeviations };
+      expect((await store.check(options)).findings).toMatchObject([{ step: 'fix-ups', state: 'repaired' }]);
+      expect(store.fixUps.state(chainId)).toBe('unknown');
+    }
   });
 
   test('replaces a damaged layer while a container uses it, which keeps what it has mounted', async () => {

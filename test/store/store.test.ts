@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestHex, digestOf } from '../../src/oci/digest.ts';
 import { lockFolder, openStore } from '../../src/store/index.ts';
+import { fifoWithLateWriter } from '../support/fifo.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { factsOf, hourMs, publishLayer, putImage, testClock, testStore } from './support/test-store.ts';
 
@@ -129,6 +130,17 @@ test('the root is an OCI image layout whose index follows the names', async () =
   ]);
   store.names.remove('example.com/a:1');
   expect(await listed()).toEqual([]);
+});
+
+test.runIf(process.platform === 'linux')('a fifo in the place of its index is replaced, not waited for', async () => {
+  const { root } = await testStore();
+  const index = path.join(root, 'index.json');
+  const text = await readFile(index, 'utf8');
+  await rm(index);
+  const hasWriter = fifoWithLateWriter(index);
+  await testStore({ root });
+  expect(hasWriter()).toBe(false);
+  expect(await readFile(index, 'utf8')).toBe(text);
 });
 
 test('empty folders of downloads, as a kill leaves them, are away at once; nobody waits for their removal', async () => {

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import {
   chmodSync,
   lchownSync,
@@ -15,13 +13,16 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { lgetxattr, lremovexattr, lsetxattr, mkfifo, utimensat } from '../../src/lib/libc.ts';
+import { fileTypes, lgetxattr, lremovexattr, lsetxattr, mknod, utimensat } from '../../src/lib/libc.ts';
 import { UnpackPool, verifyLayer } from '../../src/unpack/index.ts';
+import { fifoWithLateWriter } from '../support/fifo.ts';
 import { type MadeLayer, makeLayer } from '../support/layer-factory.ts';
 import type { TarFields } from '../support/tar-builder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const isRoot = process.getuid?.() === 0;
+
+const nullDevice = 0x103n;
 
 /** A POSIX ACL as the kernel takes it: what the owner, user 1 and the group may do, the mask, and all others. */
 function acl(owner: number, named: number, group: number, mask = named, others = 0): Buffer {
@@ -143,16 +144,9 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
 
   test('a fifo in the place of a file is found without waiting for a writer', async () => {
     rmSync(at('d/f'));
-    mkfifo(at('d/f'), 0o644);
-    const later = 'setTimeout(() => fs.openSync(process.argv[1], "r+"), 8000)';
-    const writer = spawn(process.execPath, ['-e', later, at('d/f')]);
-    const exited = once(writer, 'exit');
-    onTestFinished(async () => {
-      writer.kill();
-      await exited;
-    });
+    const hasWriter = fifoWithLateWriter(at('d/f'));
     expect(await findings({ content: true })).toContain('d/f: fifo, want file');
-    expect(writer.exitCode).toBeNull();
+    expect(hasWriter()).toBe(false);
   });
 
   test('changed bytes are found when content is asked for', async () => {
@@ -174,6 +168,24 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
         hint: expect.stringContaining('lading check --repair'),
       });
     },
+  );
+
+  test.each<[string, (path: string) => void]>([
+    ['a fifo', fifoWithLateWriter],
+    ['a folder', (path) => mkdirSync(path)],
+    ['a symlink', (path) => symlinkSync(`${layer.dir}/d/f`, path)],
+    ['a device', (path) => mknod(path, fileTypes.character | 0o644, nullDevice)],
+  ])(
+    '%s in the place of the record is named, and not read',
+    async (_, put) => {
+      rmSync(layer.entriesFile);
+      put(layer.entriesFile);
+      await expect(findings()).rejects.toMatchObject({
+        code: 'ERR_LADING_LAYER_DAMAGED',
+        message: `the record of its entries is damaged: ${layer.entriesFile} is not a file`,
+      });
+    },
+    5000,
   );
 
   describe('its extended attributes', () => {
