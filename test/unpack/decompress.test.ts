@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { constants, crc32, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ByteSource } from '../../src/unpack/byte-source.ts';
 import { decompress, type Engine } from '../../src/unpack/decompress.ts';
@@ -44,15 +44,21 @@ const zstd = zstdCompressSync(text, { params: { [constants.ZSTD_c_checksumFlag]:
 const skippable = Buffer.concat([Buffer.from('5f2a4d1805000000', 'hex'), Buffer.from('hello')]);
 const empty = Buffer.alloc(0);
 
-/** One gzip member with a header of every optional field; the sample has no header checksum. */
-const named = Buffer.concat([
-  Buffer.from('1f8b081c00000000' + '00ff', 'hex'),
-  Buffer.from('0400', 'hex'),
-  Buffer.from('LDxx'),
-  Buffer.from('name\0comment\0'),
-  deflateRawSync(text),
-  gzip.subarray(gzip.byteLength - 8),
-]);
+/** A header of every optional field but its checksum, which may follow. */
+const namedHeader = (flags: string) =>
+  Buffer.concat([
+    Buffer.from(`1f8b08${flags}0000000000ff`, 'hex'),
+    Buffer.from('0400', 'hex'),
+    Buffer.from('LDxx'),
+    Buffer.from('name\0comment\0'),
+  ]);
+const deflated = Buffer.concat([deflateRawSync(text), gzip.subarray(gzip.byteLength - 8)]);
+const named = Buffer.concat([namedHeader('1c'), deflated]);
+const headerCrc = Buffer.alloc(2);
+headerCrc.writeUInt16LE(crc32(namedHeader('1e')) & 0xffff);
+const checkedHeader = Buffer.concat([namedHeader('1e'), headerCrc, deflated]);
+const wrongHeaderCrc = Buffer.concat([namedHeader('1e'), Buffer.from([headerCrc[0]!, headerCrc[1]! ^ 1]), deflated]);
+const reservedFlag = Buffer.concat([namedHeader('3c'), deflated]);
 /** Asks for 128 MiB and an eighth. */
 const wideWindow = Buffer.from(`28b52ffd00${((17 << 3) | 1).toString(16)}`, 'hex');
 const withDictionary = Buffer.from('28b52ffd2107' + '00' + '010000', 'hex');
@@ -121,6 +127,7 @@ describe.each(isalMissing ? (['sync', 'stream'] as const) : (['isal', 'sync', 's
     ['gzip', gzip, text],
     ['gzip, several members, one empty', Buffer.concat([gzip, gzipSync(empty), gzip]), Buffer.concat([text, text])],
     ['gzip, all header fields', named, text],
+    ['gzip, header checksums', Buffer.concat([checkedHeader, checkedHeader]), Buffer.concat([text, text])],
     ['gzip, NULs behind it', Buffer.concat([gzip, Buffer.alloc(700)]), text],
     ['zstd', zstd, text],
     [
@@ -143,7 +150,14 @@ describe.each(isalMissing ? (['sync', 'stream'] as const) : (['isal', 'sync', 's
   test.each([
     ['gzip, cut in its trailer', gzip.subarray(0, -1)],
     ['gzip, cut in its second member', Buffer.concat([gzip, gzip.subarray(0, 5)])],
+    ['gzip, cut in its header', named.subarray(0, 20)],
     ['gzip, wrong CRC', flipped],
+    ['gzip, wrong CRC of its second header', Buffer.concat([gzip, wrongHeaderCrc])],
+    ['gzip, a reserved flag', reservedFlag],
+    [
+      'gzip, another method in its second member',
+      Buffer.concat([gzip, Buffer.from('1f8b07', 'hex'), named.subarray(3)]),
+    ],
     ['gzip, other bytes behind it', Buffer.concat([gzip, Buffer.from('more')])],
     ['gzip, other bytes behind NULs', Buffer.concat([gzip, Buffer.alloc(5), Buffer.from('more')])],
     ['gzip, another member behind NULs', Buffer.concat([gzip, Buffer.alloc(5), gzip])],
