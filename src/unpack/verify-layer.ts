@@ -89,7 +89,7 @@ function compareIn(parent: number, name: string, record: EntryRecord, withConten
       mode: octal(Number(stat.mode) & 0o7777),
       owner: `${stat.uid}:${stat.gid}`,
       size: type === 'file' ? `${stat.size}` : '0',
-      time: `${stat.mtimeNs}`,
+      time: isHeldAs(record.mtime, stat) ? record.mtime : `${stat.mtimeNs}`,
       content: contentOf(fd, record, stat.rdev, withContent),
     };
     const wanted: Record<string, string> = {
@@ -112,6 +112,23 @@ function compareIn(parent: number, name: string, record: EntryRecord, withConten
   } finally {
     closeFd(fd);
   }
+}
+
+const secondNs = 1_000_000_000n;
+/** In 2038, where 32 bits end. */
+const lastShortTimeNs = 0x7fff_ffffn * secondNs;
+
+/**
+ * Whether a file system that was given a time shows this one. Coarse ones (ext4 with small inodes: seconds, until 2038)
+ * show the same zeros in the time of the last change, which no program can set.
+ */
+function isHeldAs(time: string, { mtimeNs, ctimeNs }: { mtimeNs: bigint; ctimeNs: bigint }): boolean {
+  if (`${mtimeNs}` === time) return true;
+  if (!/^\d+$/.test(time)) return false;
+  const wanted = BigInt(time);
+  let unit = 1n;
+  while (unit < secondNs && ctimeNs % (unit * 10n) === 0n) unit *= 10n;
+  return mtimeNs === wanted - (wanted % unit) || (mtimeNs === lastShortTimeNs && wanted > lastShortTimeNs);
 }
 
 type Values = Readonly<Record<string, string>>;

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   lchownSync,
@@ -42,18 +43,23 @@ function acl(owner: number, named: number, group: number, mask = named, others =
   }
   return buffer;
 }
+
+function succeeds(program: string, ...args: string[]): boolean {
+  return spawnSync(program, args).status === 0;
+}
+
 const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
 
 describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (needs root on Linux)', () => {
   let layer: MadeLayer;
-  const layerOf = async (...entries: TarFields[]) => {
-    const folder = await temporaryFolder();
+  const layerOf = async (folder: string, ...entries: TarFields[]) => {
     const pool = new UnpackPool({ workers: 1 });
     onTestFinished(() => pool.close());
     return makeLayer({ pool, folder, support: { mode: 'overlay', userxattr: false } }, 'layer', entries);
   };
   beforeEach(async () => {
     layer = await layerOf(
+      await temporaryFolder(),
       { name: 'd/', type: '5' },
       { name: 'd/f', data: 'content', pax: { mtime: '1500000000.123456789' } },
       { name: 'd/l', type: '2', link: 'f' },
@@ -188,9 +194,40 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
     5000,
   );
 
+  test('on a file system that holds times in seconds until 2038 is as it was recorded, and other seconds are found', async (context) => {
+    const folder = await temporaryFolder();
+    const disk = `${folder}/disk`;
+    writeFileSync(disk, '');
+    truncateSync(disk, 8 * 2 ** 20);
+    if (!succeeds('mkfs.ext4', '-q', '-F', '-I', '128', disk)) return context.skip('mkfs.ext4 is not there');
+    const mountPoint = `${folder}/mounted`;
+    mkdirSync(mountPoint);
+    if (!succeeds('mount', '-o', 'loop', disk, mountPoint)) return context.skip('a file cannot be mounted here');
+    onTestFinished(() => expect(succeeds('umount', mountPoint)).toBe(true));
+    layer = await layerOf(
+      mountPoint,
+      { name: 'd/', type: '5', pax: { mtime: '1500000000.999999999' } },
+      { name: 'd/f', data: 'content', pax: { mtime: '1500000000.123456789' } },
+      { name: 'd/l', type: '2', link: 'f', pax: { mtime: '0.5' } },
+      { name: 'd/late', pax: { mtime: '4102444800.5' } },
+    );
+    expect(statSync(at('d/f'), { bigint: true }).mtimeNs).toBe(1_500_000_000_000_000_000n);
+    expect(await findings({ content: true })).toEqual([]);
+    for (const sec of [1_499_999_999, 1_500_000_001]) {
+      utimesSync(at('d/f'), sec, sec);
+      expect(await findings()).toEqual([`d/f: time ${sec}000000000, want 1500000000123456789`]);
+    }
+  });
+
+  test('on one that holds nanoseconds is found without them', async () => {
+    utimesSync(at('d/f'), 1_500_000_000, 1_500_000_000);
+    expect(await findings()).toEqual(['d/f: time 1500000000000000000, want 1500000000123456789']);
+  });
+
   describe('its extended attributes', () => {
     beforeEach(async () => {
       layer = await layerOf(
+        await temporaryFolder(),
         { name: 'plain', data: 'content' },
         { name: 'file', data: 'x', pax: { 'SCHILY.xattr.user.a': '1', 'SCHILY.xattr.user.n\xff': '' } },
         { name: 'capable', mode: 0o755, pax: { 'SCHILY.xattr.security.capability': capability } },
