@@ -57,8 +57,9 @@ async function* inParts(opened: OpenedBlob, parts: PartsOptions): AsyncGenerator
       if (done) break;
       const until = window?.begin ?? size;
       if (window && position + value.byteLength >= until) {
-        if (position < until) yield value.subarray(0, until - position);
-        const rest = value.subarray(until - position);
+        // Before anything is yielded: the reader may free its memory.
+        const [begun, rest] = [value.subarray(0, until - position), value.subarray(until - position)];
+        if (begun.byteLength > 0) yield begun;
         position = until;
         useParts = await window.isAccepted();
         if (useParts) break;

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
+import type { AnswerBody } from './answer.ts';
 import { TransportFault, transportFault } from './transport-fault.ts';
 
 export interface ResponseBodyOptions {
@@ -17,26 +17,25 @@ export interface BodyContent {
 
 /** The raw bytes of an answer. Read it once, in one of the four ways; what is not read holds its connection. */
 export class ResponseBody implements AsyncIterable<Uint8Array> {
-  readonly #stream: Dispatcher.ResponseData['body'];
+  readonly #body: AnswerBody;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: () => void;
   readonly #onEnd: (bytes: number) => void;
   #bytes = 0;
   #ended = false;
 
-  constructor(stream: Dispatcher.ResponseData['body'], { signal, onBytes, onEnd }: ResponseBodyOptions) {
-    this.#stream = stream;
+  constructor(body: AnswerBody, { signal, onBytes, onEnd }: ResponseBodyOptions) {
+    this.#body = body;
     this.#signal = signal;
     this.#onBytes = onBytes;
     this.#onEnd = onEnd;
-    stream.on('error', () => {}); // reported where the body is read; nobody may be reading
-    stream.once('close', () => this.#end());
+    body.onFailure = () => this.#end();
   }
 
   /** @throws TransportFault when the body is cut or stops; the signal's reason when it is aborted */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     try {
-      for await (const chunk of this.#stream as AsyncIterable<Uint8Array>) {
+      for (let chunk = await this.#body.next(); chunk; chunk = await this.#body.next()) {
         this.#bytes += chunk.byteLength;
         this.#onBytes();
         yield chunk;
@@ -47,6 +46,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
       this.#signal?.throwIfAborted();
       throw transportFault(error);
     } finally {
+      this.#body.close();
       this.#end();
     }
   }

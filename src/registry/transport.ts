@@ -1,10 +1,10 @@
 import { channel } from 'node:diagnostics_channel';
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { unlessAborted } from '../lib/abort.ts';
 import { debugLog } from '../lib/debug.ts';
 import { errorCode } from '../lib/errors.ts';
+import { type Answer, send } from './answer.ts';
 import { type ConnectionSettings, connectTimeoutCode, handshakeTimeoutCode, type TlsOptions } from './connector.ts';
 import { Dispatchers } from './dispatchers.ts';
 import { type ProxyChooser, proxyName } from './proxy.ts';
@@ -144,36 +144,38 @@ export class Transport {
       this.#report(request, { status, bytes, durationMs, ...(rateLimit && { rateLimit }) });
     };
     const proxy = this.#options.proxyFor(url);
-    let response: Dispatcher.ResponseData;
+    let answer: Answer;
     let bodyFailure: { readonly error: unknown } | undefined;
     const body = openBody(request.body, (error) => {
       bodyFailure = { error };
     });
     try {
-      const answer = this.#dispatchers.get(request.connection, proxy).request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method,
-        headers: this.#headers(request),
-        body,
-        signal,
-        headersTimeout,
-        bodyTimeout: idleMs,
-        onInfo: interimLimit(headersTimeout),
-        reset: false, // undici closes the connection after a HEAD otherwise
-      });
-      response = await unlessAborted(answer, signal); // undici looks at the signal only once it is connected
+      const sent = send(
+        this.#dispatchers.get(request.connection, proxy),
+        {
+          origin: url.origin,
+          path: url.pathname + url.search,
+          method,
+          headers: this.#headers(request),
+          body,
+          headersTimeout,
+          bodyTimeout: idleMs,
+          reset: false, // undici closes the connection after a HEAD otherwise
+        },
+        { signal, onInterim: interimLimit(headersTimeout) },
+      );
+      answer = await unlessAborted(sent, signal); // a connection that is being made does not look at the signal
     } catch (error) {
       if (!(request.httpFallback && noTlsThere(error, url))) finished(undefined, 0);
       signal?.throwIfAborted();
       if (bodyFailure) throw bodyFailure.error;
       throw transportFault(error, proxy && proxyName(proxy));
     }
-    const { statusCode, headers } = response;
+    const { statusCode, headers } = answer;
     const rateLimit = rateLimitOf({ headers });
     const onEnd = (bytes: number) => finished(statusCode, bytes, rateLimit);
     const onBytes = statusCode < 300 ? () => request.watch?.moved() : () => {};
-    const responseBody = new ResponseBody(response.body, { signal, onBytes, onEnd });
+    const responseBody = new ResponseBody(answer.body, { signal, onBytes, onEnd });
     if (method === 'HEAD') await responseBody.discard();
     return { status: statusCode, url, headers, body: responseBody };
   }

@@ -1,5 +1,5 @@
 import type * as undici from 'undici';
-import methods from 'undici/lib/api/index.js';
+import openTunnel from 'undici/lib/api/api-connect.js';
 import connect from 'undici/lib/core/connect.js';
 import agent from 'undici/lib/dispatcher/agent.js';
 import dispatcher from 'undici/lib/dispatcher/dispatcher.js';
@@ -17,5 +17,5 @@ export const ProxyAgent = proxyAgent as typeof undici.ProxyAgent;
 export const Socks5ProxyAgent = socks5ProxyAgent as typeof undici.Socks5ProxyAgent;
 export const buildConnector = connect as typeof undici.buildConnector;
 
-// As undici itself does it, for every dispatcher.
-Object.assign((dispatcher as typeof undici.Dispatcher).prototype, methods);
+// As undici itself does it, for every dispatcher: its agents for proxies use this one.
+Object.assign((dispatcher as typeof undici.Dispatcher).prototype, { connect: openTunnel });

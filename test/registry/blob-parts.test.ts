@@ -1,7 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { partBytes } from '../../src/registry/blob-parts.ts';
+import { freeMemory } from '../../src/lib/free-memory.ts';
+import { partBytes, withParts } from '../../src/registry/blob-parts.ts';
+import type { BlobPlace, OpenedBlob } from '../../src/registry/blob-place.ts';
+import { BlobSlots } from '../../src/registry/blob-slots.ts';
 import type { BlobLimits } from '../../src/registry/index.ts';
 import type { HostileServer, ReceivedRequest } from '../support/hostile-server.ts';
 import { collect, descriptorOf, newClient, newServer, noise, referenceAt } from './fixtures.ts';
@@ -86,6 +89,31 @@ describe('a large blob from a slow server', () => {
     expect((await fetchFrom(without.server)).equals(blob)).toBe(true);
     expect([...partsOf(server), ...partsOf(without.server)]).toEqual([]);
   });
+});
+
+test('a reader may free each chunk, also one that ends where the parts begin', async () => {
+  const chunkBytes = 1024 * 1024;
+  async function* slowly(from: number, to: number) {
+    await sleep(150);
+    for (let at = from; at < to; at += chunkBytes)
+      yield Uint8Array.from(blob.subarray(at, Math.min(at + chunkBytes, to)));
+  }
+  const asked: [first: number, last: number][] = [];
+  const openPart = async (first: number, last: number) => {
+    asked.push([first, last]);
+    return slowly(first, last + 1);
+  };
+  const slots = new BlobSlots({});
+  await slots.acquire('host', {});
+  const opened = { offset: 0, bytes: slowly(0, blob.length), hasRanges: true } as unknown as OpenedBlob;
+  const place = { host: 'host', openPart } as unknown as BlobPlace;
+  const read: Buffer[] = [];
+  for await (const chunk of withParts(opened, { place, size: blob.length, slots, options: {} as never }).bytes) {
+    read.push(Buffer.from(chunk));
+    freeMemory(chunk);
+  }
+  expect(asked[0]![0] % chunkBytes).toBe(0);
+  expect(Buffer.concat(read).equals(blob)).toBe(true);
 });
 
 test('a thread that is busy with other work does not make a host slow', async () => {
