@@ -1,7 +1,7 @@
-import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crashPoint } from '../lib/crash-point.ts';
-import { errorCode } from '../lib/errors.ts';
+import { errorCode, LadingError } from '../lib/errors.ts';
 import type { OverlaySupport } from '../lib/overlay.ts';
 import { isDigest } from '../oci/digest.ts';
 import { BlobStore } from './blob-store.ts';
@@ -148,12 +148,14 @@ export async function openStore(root: string, options: StoreOptions = {}): Promi
   const databaseFile = join(root, 'lading.db');
   if (options.readOnly) {
     requireReadable(root);
+    requireFolders(root);
     const isFixed = options.stateFolder === undefined;
     const database = isFixed ? Database.openReadOnly(databaseFile) : Database.openCopy(databaseFile, reserve);
     return new Store(root, database, { ...options, now, reserve });
   }
   try {
     await makeRoot(root);
+    requireFolders(root);
     const lock = await lockFolder(root);
     crashPoint('store-locked');
     let store: Store | undefined;
@@ -181,6 +183,21 @@ function requireReadable(root: string): void {
     readdirSync(root);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw diskError(error, 'open the store', root);
+  }
+}
+
+/** Those above others first. */
+const folders = ['blobs', 'blobs/sha256', 'blobs/sha512', 'layers', 'fixups', 'ingest', 'trash'];
+
+/** With something else in the place of one, all that is in it would count as lost, and nothing could be put there again. */
+function requireFolders(root: string): void {
+  for (const path of folders.map((folder) => join(root, folder))) {
+    const isThere = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    if (!isThere || statSync(path, { throwIfNoEntry: false })?.isDirectory()) continue;
+    throw new LadingError('ERR_LADING_STORE_DAMAGED', `cannot open the store: ${path} is not a folder`, {
+      hint: 'Move it away, then run `lading check --repair`, which fetches and unpacks again what is missing.',
+      data: { path },
+    });
   }
 }
 

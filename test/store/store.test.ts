@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -66,6 +66,42 @@ describe('opening', () => {
     await mkdir(path.join(store.root, 'ingest', `layer-${digestHex(diffId)}`, 'new'), { recursive: true });
     await writeFile(path.join(store.root, 'trash'), '');
     await expect(store.layers.prepare(diffId)).rejects.toThrow('EEXIST');
+  });
+
+  test.each<[string, string, (path: string) => Promise<void>]>([
+    ['a file', 'blobs', (at) => writeFile(at, '')],
+    ['a file', 'blobs/sha256', (at) => writeFile(at, '')],
+    ['a file', 'layers', (at) => writeFile(at, '')],
+    ['a file', 'fixups', (at) => writeFile(at, '')],
+    ['a file', 'ingest', (at) => writeFile(at, '')],
+    ['a file', 'trash', (at) => writeFile(at, '')],
+    ['a symlink that leads nowhere', 'layers', (at) => symlink('nowhere', at)],
+  ])('with %s in the place of %s says what to do, and works when that is done', async (_, folder, put) => {
+    const { root } = await testStore();
+    const at = path.join(root, folder);
+    await mkdir(path.dirname(at), { recursive: true });
+    await rm(at, { recursive: true, force: true });
+    await put(at);
+    for (const readOnly of [true, false]) {
+      await expect(openStore(root, { readOnly })).rejects.toMatchObject({
+        code: 'ERR_LADING_STORE_DAMAGED',
+        message: `cannot open the store: ${at} is not a folder`,
+        hint: expect.stringMatching(/^Move it away, then run `lading check --repair`/),
+      });
+    }
+    await rm(at);
+    const store = await testStore({ root });
+    await putImage(store, 'a', { names: ['example.com/a:1'] });
+    expect((await store.check()).findings).toEqual([]);
+  });
+
+  test('with a symlink to one in the place of a folder uses that', async () => {
+    const store = await testStore();
+    const elsewhere = path.join(await temporaryFolder(), 'blobs');
+    await mkdir(elsewhere);
+    await symlink(elsewhere, path.join(store.root, 'blobs'));
+    await putImage(await testStore({ root: store.root }), 'a');
+    expect(await readdir(path.join(elsewhere, 'sha256'))).toHaveLength(3);
   });
 
   test('what a newer version wrote is refused', async () => {
