@@ -54,7 +54,7 @@ function mountBlob(
   return metadata.mountBlob(blob, (size) => statSync(path, { throwIfNoEntry: false })?.size === size);
 }
 
-/** Nobody has been told of this session, so a request that fails takes it along. */
+/** Nobody has been told of this session: a request that fails takes it along, and no chunk can be meant. */
 async function uploadWhole(
   parts: Parts,
   exchange: Exchange,
@@ -64,7 +64,7 @@ async function uploadWhole(
   const { repository } = exchange;
   try {
     await sessions.use(repository, id, async (ingest) => {
-      await appendBody(parts, exchange, { id, ingest });
+      await appendBody(parts, exchange, { id, ingest, range: undefined });
       await sessions.finish(repository, id, { ingest, digest });
     });
   } catch (error) {
@@ -78,19 +78,19 @@ async function showUpload({ sessions }: Parts, { repository, item }: Exchange): 
 }
 
 async function continueUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
-  const { repository, item } = exchange;
+  const { repository, item, request } = exchange;
   const offset = await parts.sessions.use(repository, item, async (ingest) => {
-    await appendBody(parts, exchange, { id: item, ingest });
+    await appendBody(parts, exchange, { id: item, ingest, range: contentRange(request) });
     return ingest.offset;
   });
   return { status: 202, headers: sessionHeaders(repository, item, offset) };
 }
 
 async function finishUpload(parts: Parts, exchange: Exchange): Promise<Reply> {
-  const { repository, item, query } = exchange;
+  const { repository, item, query, request } = exchange;
   const digest = digestOrRefusal(query.get('digest') ?? '');
   await parts.sessions.use(repository, item, async (ingest) => {
-    await appendBody(parts, exchange, { id: item, ingest });
+    await appendBody(parts, exchange, { id: item, ingest, range: contentRange(request) });
     await parts.sessions.finish(repository, item, { ingest, digest });
   });
   return blobCreated(repository, digest);
@@ -101,19 +101,29 @@ async function cancelUpload({ sessions }: Parts, { repository, item }: Exchange)
   return { status: 204 };
 }
 
+/** The chunk that a request says it has. */
+interface Chunk {
+  readonly start: number;
+  readonly length: number;
+}
+
 /**
- * Takes the body in behind what is there. With `Content-Range` it must begin there and have that length; without, it
- * is a stream. What came of a body that is cut stays, as hashed; what can only become too large a blob does not.
+ * Takes the body in behind what is there. With a range it must begin there and have that length; without, it is a
+ * stream. What came of a body that is cut, or has not that length, stays, as hashed, and the answer says up to where;
+ * what can only become too large a blob does not.
  */
 async function appendBody(
   { sessions, maxBlobBytes }: Parts,
-  { request, body, repository }: Exchange,
-  { id, ingest }: { id: string; ingest: BlobIngest },
+  { body, repository }: Exchange,
+  { id, ingest, range }: { id: string; ingest: BlobIngest; range: Chunk | undefined },
 ): Promise<void> {
-  const range = contentRange(request);
   if (range && (range.start !== ingest.offset || range.length < 1)) {
     throw await sessions.outOfOrder(repository, id, 'the chunk does not begin where the upload ends');
   }
+  const sizeInvalid = () => {
+    const message = 'the body does not have the length of its Content-Range';
+    return new Refusal(400, { code: 'SIZE_INVALID', message }, sessionHeaders(repository, id, ingest.offset));
+  };
   if (range && body.announced !== undefined && body.announced !== range.length) throw sizeInvalid();
   const tooLong = async () => {
     await sessions.end(id, ingest);
@@ -131,7 +141,7 @@ async function appendBody(
 }
 
 /** @throws Refusal `BLOB_UPLOAD_INVALID` with status 400 if it is not `<first>-<last>` */
-function contentRange(request: IncomingMessage): { start: number; length: number } | undefined {
+function contentRange(request: IncomingMessage): Chunk | undefined {
   const text = request.headers['content-range'];
   if (text === undefined) return undefined;
   const match = /^(\d+)-(\d+)$/.exec(text);
@@ -155,8 +165,4 @@ function optionalDigest(text: string | null): Digest | undefined {
 
 function blobCreated(repository: string, digest: Digest): Reply {
   return { status: 201, headers: { Location: `/v2/${repository}/blobs/${digest}`, 'Docker-Content-Digest': digest } };
-}
-
-function sizeInvalid(): Refusal {
-  return new Refusal(400, { code: 'SIZE_INVALID', message: 'the body does not have the length of its Content-Range' });
 }

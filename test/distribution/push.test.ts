@@ -114,6 +114,32 @@ describe.each<DigestAlgorithm>(['sha256', 'sha384', 'sha512'])('%s blobs', (algo
     await expectBlob(done, repository, bytes, algorithm);
   });
 
+  test.each([
+    ['shorter', 1500],
+    ['longer', 200_000],
+  ])('a chunk that turns out %s than its range: 400 with the state, then the upload goes on', async (_, end) => {
+    const bytes = randomBlob(200_000);
+    const location = await registry.startUpload(repository);
+    expect((await patch(location, bytes.subarray(0, 1000), [0, 999])).status).toBe(202);
+    const headers = { 'Content-Range': '1000-1999', 'Transfer-Encoding': 'chunked' };
+    const wrong = await registry.send('PATCH', location, { headers, body: bytes.subarray(1000, end) });
+    expect([wrong.status, wrong.headers.location, errorCodes(wrong)]).toEqual([400, location, ['SIZE_INVALID']]);
+    const state = await registry.send('GET', location);
+    expect([state.status, state.headers.range]).toEqual([204, wrong.headers.range]);
+    const next = Number(/^0-(\d+)$/.exec(state.headers.range as string)![1]) + 1;
+    if (end === 1500) expect(next).toBe(1500);
+    const rest = await patch(location, bytes.subarray(next), [next, 199_999]);
+    expect([rest.status, rest.headers.range]).toEqual([202, '0-199999']);
+    await expectBlob(await put(location, digestOf(bytes, algorithm)), repository, bytes, algorithm);
+  });
+
+  test('a whole blob is no chunk: Content-Range means nothing', async () => {
+    const bytes = randomBlob();
+    const target = `/v2/${repository}/blobs/uploads/?digest=${digestOf(bytes, algorithm)}`;
+    const answer = await registry.send('POST', target, { headers: { 'Content-Range': '5-516' }, body: bytes });
+    await expectBlob(answer, repository, bytes, algorithm);
+  });
+
   test('mount from a repository: 201 and readable in the target', async () => {
     const bytes = randomBlob();
     const digest = await registry.pushBlob(`${repository}/source`, bytes, algorithm);
