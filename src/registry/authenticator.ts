@@ -19,6 +19,8 @@ export interface AuthorizedCall {
   readonly scopes: readonly string[];
   /** `as-demanded`: `scopes` hold only if the registry names none, for operations that registries name differently. */
   readonly scopeRule: 'union' | 'as-demanded';
+  /** `when-offered`: also where an anonymous request succeeds, and its answer says how to log in. */
+  readonly loginRule: 'when-demanded' | 'when-offered';
   /** For this call, in order, instead of what the credential source knows. */
   readonly credentials: readonly Credential[] | undefined;
   readonly signal: AbortSignal | undefined;
@@ -219,11 +221,15 @@ export class Authenticator {
     return { scheme: 'bearer', token: { endpoint, realm, service, scopes, demanded, credential } };
   }
 
-  /** What the endpoint wants after an anonymous request; undefined when the answer has nothing to do with rights. */
+  /** What the endpoint wants or offers after an anonymous request; undefined when its answer is not about rights. */
   async #challengesOf(call: AuthorizedCall, reply: FollowedResponse): Promise<readonly Challenge[] | undefined> {
     if (reply.foreign) return undefined;
     const challenges = challengesIn(reply);
     if (reply.status === 401) return challenges;
+    if (reply.status === 200 && call.loginRule === 'when-offered' && challenges.length > 0) {
+      await reply.body.discard();
+      return challenges;
+    }
     if (reply.status !== 403 && reply.status !== 404) return undefined;
     if (challenges.length > 0) return challenges;
     const { endpoint, credentials, signal } = call;

@@ -5,7 +5,7 @@ import type { CallOptions, RegistryRequest, Requester } from './requester.ts';
 
 /**
  * Shows a credential at the root of an endpoint's API, or to the token server that it names.
- * @returns false when nobody asked for one
+ * @returns false when nobody asked for one, or offered to take it
  * @throws RegistryError `unauthorized`, `denied` when it is refused
  */
 export async function checkCredential(
@@ -21,6 +21,8 @@ export async function checkCredential(
     kind: 'ping',
     what: 'its front page',
     scopes: [],
+    // Where everybody may pull, this is answered without a login too.
+    loginRule: 'when-offered',
     accept: [200],
     repeatable: true,
   };

@@ -27,6 +27,7 @@ export interface RegistryRequest {
   readonly what: string;
   readonly scopes: readonly string[];
   readonly scopeRule?: AuthorizedCall['scopeRule'];
+  readonly loginRule?: AuthorizedCall['loginRule'];
   /** Statuses that the caller can use; all others are errors. */
   readonly accept: readonly number[];
   /** Whether sending it twice does no more than sending it once. */
@@ -115,8 +116,8 @@ export class Requester {
     take: (reply: FollowedResponse) => Promise<R>,
   ): Promise<R & RegistryResponse> {
     const { signal, watch, credentials, attempts } = options;
-    const { repository, scopes, scopeRule = 'union', repeatable, target } = request;
-    const call: AuthorizedCall = { endpoint, repository, scopes, scopeRule, credentials, signal };
+    const { repository, scopes, scopeRule = 'union', loginRule = 'when-demanded', repeatable, target } = request;
+    const call: AuthorizedCall = { endpoint, repository, scopes, scopeRule, loginRule, credentials, signal };
     const host = target instanceof URL ? target.host : endpoint.host;
     let outcome: Outcome | undefined;
     let taken: R | undefined;

@@ -114,6 +114,22 @@ test.each([
   expect([exitCode, stderr]).toEqual([2, expect.stringMatching(message)]);
 });
 
+test('a login is checked where everybody may pull, too', async () => {
+  const users = join(root, 'users');
+  await writeFile(users, `alice:${hashSync('right', 4)}\n`);
+  const { host } = new URL(await serve('--htpasswd', users, '--anonymous-pull'));
+  const config = join(root, 'docker', 'config.json');
+  const login = (stdin: string) =>
+    runLading(['login', host, '-u', 'alice', '--password-stdin'], {
+      env: { DOCKER_CONFIG: join(root, 'docker') },
+      stdin,
+    });
+  expect(await login('wrong')).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/^error: .* 401 /) });
+  expect(existsSync(config)).toBe(false);
+  expect(await login('right')).toMatchObject({ exitCode: 0, stderr: '' });
+  expect(existsSync(config)).toBe(true);
+});
+
 test('an access log that cannot be written is named', async () => {
   const args = [
     '--root',
