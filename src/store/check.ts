@@ -4,10 +4,11 @@ import { errorMessage } from '../lib/errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestHex } from '../oci/digest.ts';
 import { dropLayerBlobs } from './compressed-layers.ts';
-import { collectGarbage } from './garbage.ts';
+import { collectGarbage, emptyTrash, unusedTrash } from './garbage.ts';
 import type { ImageRecord } from './images.ts';
 import { type Step, Steps } from './steps.ts';
 import type { StoreParts } from './store-parts.ts';
+import type { NotDeleted } from './trash.ts';
 
 /** Something that is not as the store promises. */
 export interface Finding {
@@ -26,6 +27,8 @@ export interface CheckReport {
   readonly findings: readonly Finding[];
   /** What no name and no lease reaches, or was left unfinished too long ago: harmless; the next collection takes it. */
   readonly leftovers: readonly string[];
+  /** What repair has tried to delete and still takes room. */
+  readonly notDeleted: readonly NotDeleted[];
   readonly steps: readonly Step[];
 }
 
@@ -61,12 +64,14 @@ export async function checkStore(store: StoreParts, options: CheckOptions = {}):
   await steps.run('images', () => check.images());
   await steps.run('names', () => check.names());
   await steps.run('leftovers', () => check.findLeftovers());
-  return { findings: check.findings, leftovers: check.leftovers, steps: steps.list };
+  const { findings, leftovers, notDeleted } = check;
+  return { findings, leftovers, notDeleted, steps: steps.list };
 }
 
 class Check {
   readonly findings: Finding[] = [];
   leftovers: readonly string[] = [];
+  notDeleted: readonly NotDeleted[] = [];
   readonly #store: StoreParts;
   readonly #options: CheckOptions;
   readonly #blobUsers: Map<Digest, BlobUse>;
@@ -187,7 +192,9 @@ class Check {
 
   async findLeftovers(): Promise<number> {
     const { images, layers, fixUps, blobs, ingests } = await collectGarbage(this.#store, { dryRun: true });
-    this.leftovers = [...images, ...layers, ...fixUps, ...blobs, ...ingests];
+    if (this.#options.repair) this.notDeleted = (await emptyTrash(this.#store)).notDeleted;
+    const trash = this.#options.repair ? [] : unusedTrash(this.#store).map((name) => `trash/${name}`);
+    this.leftovers = [...images, ...layers, ...fixUps, ...blobs, ...ingests, ...trash];
     return this.leftovers.length;
   }
 

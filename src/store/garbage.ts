@@ -13,6 +13,7 @@ import type { NameRecord } from './names.ts';
 import { ownManifests } from './own-manifests.ts';
 import { type Step, Steps } from './steps.ts';
 import type { StoreParts } from './store-parts.ts';
+import type { EmptiedTrash, NotDeleted } from './trash.ts';
 
 export interface GarbageOptions {
   /** Says what would go, and changes nothing. */
@@ -29,6 +30,8 @@ export interface GarbageReport {
   /** Keys of unfinished downloads. */
   readonly ingests: readonly string[];
   readonly freedBytes: number;
+  /** What was removed and still takes room. */
+  readonly notDeleted: readonly NotDeleted[];
   readonly steps: readonly Step[];
 }
 
@@ -61,14 +64,30 @@ export async function collectGarbage(store: StoreParts, options: GarbageOptions 
   await steps.run('files', () => sweep.files(options));
   crashPoint('garbage-files');
   await steps.run('ingests', () => sweep.unfinished(options));
-  if (!options.dryRun) await steps.run('trash', () => emptyTrash(store));
-  return { ...sweep.report(), steps: steps.list };
+  let notDeleted: readonly NotDeleted[] = [];
+  if (!options.dryRun) {
+    await steps.run('trash', async () => {
+      const emptied = await emptyTrash(store);
+      notDeleted = emptied.notDeleted;
+      return emptied.tried;
+    });
+  }
+  return { ...sweep.report(), notDeleted, steps: steps.list };
 }
 
 /** A damaged layer is replaced for new containers only: others have it mounted. @see layers.md 18 */
-export function emptyTrash({ trash, leases }: StoreParts): Promise<number> {
+export function emptyTrash(store: StoreParts): Promise<EmptiedTrash> {
+  return store.trash.empty(usedByName(store));
+}
+
+/** Names in the trash of what `emptyTrash` would delete. */
+export function unusedTrash(store: StoreParts): string[] {
+  return store.trash.list(usedByName(store));
+}
+
+function usedByName({ leases }: StoreParts): (name: string) => boolean {
   const used = new Set([...leases.keys('layer'), ...leases.keys('fix-up')].map((key) => digestHex(key as Digest)));
-  return trash.empty((name) => used.has(name));
+  return (name) => used.has(name);
 }
 
 interface Found {
@@ -165,7 +184,7 @@ class Sweep {
     return true;
   }
 
-  report(): Omit<GarbageReport, 'steps'> {
+  report(): Omit<GarbageReport, 'notDeleted' | 'steps'> {
     const keys = (kind: Found['kind']) => [
       ...new Set(this.found.filter((found) => found.kind === kind).map((found) => found.key)),
     ];

@@ -24,4 +24,4 @@ export type { NameMeaning, NameRecord, Names, NewMeaning } from './names.ts';
 export type { ContainerStarts } from './starts.ts';
 export type { Step } from './steps.ts';
 export { openStore, Store, type StoreOptions } from './store.ts';
-export { Trash } from './trash.ts';
+export { type NotDeleted, Trash } from './trash.ts';

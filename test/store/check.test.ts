@@ -271,6 +271,20 @@ describe('check', () => {
     expect((await later.check()).leftovers).toEqual([]);
   });
 
+  test('counts what is in the trash as left over, but not what a container has; repair deletes what it took', async () => {
+    const { store, image, layer } = await storeWithImage();
+    const lease = store.leases.acquire({ images: [image.id] });
+    await publishLayer(store, layer.diffId, { replace: true });
+    expect((await store.check()).leftovers).toEqual([]);
+    lease.release();
+    expect((await store.check()).leftovers).toEqual([expect.stringMatching(/^trash\/[0-9a-f]{16}-[0-9a-f]{64}$/)]);
+    await rm(store.blobs.path(image.config.digest));
+    await writeFile(store.blobs.path(image.config.digest), 'other');
+    const { leftovers, notDeleted } = await store.check({ repair: hooksFor(store, ['config of a']) });
+    expect({ leftovers, notDeleted }).toEqual({ leftovers: [], notDeleted: [] });
+    expect(await readdir(path.join(store.root, 'trash'))).toEqual([]);
+  });
+
   test('finds a lost fix-up layer; repair lets it be worked out again', async () => {
     const { store } = await storeWithImage();
     const chainId = digestOf('chain');

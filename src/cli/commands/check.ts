@@ -3,6 +3,7 @@ import type { CheckReport } from '../../store/index.ts';
 import { type Cli, storeOptions } from '../cli.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { plural } from '../human.ts';
+import { notDeletedLine } from '../not-deleted.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, oneLine, printDocument } from '../output.ts';
 
 interface CheckCommandOptions {
@@ -66,7 +67,7 @@ async function check(cli: Cli, { repair = false, quick = false, output }: CheckC
   }
 }
 
-async function printReport(cli: Cli, { findings, leftovers, steps }: CheckReport): Promise<void> {
+async function printReport(cli: Cli, { findings, leftovers, notDeleted, steps }: CheckReport): Promise<void> {
   const rows = steps.map(({ name, count, durationMs }) => {
     const found = findings.filter(({ step }) => step === name).length;
     return [name, String(count), String(found), `${Math.ceil(durationMs)}ms`];
@@ -79,4 +80,5 @@ async function printReport(cli: Cli, { findings, leftovers, steps }: CheckReport
   if (leftovers.length > 0) {
     cli.stdout.write(`${plural(leftovers.length, 'leftover')} that nothing needs: \`lading gc\` removes them.\n`);
   }
+  cli.stdout.write(notDeletedLine(notDeleted));
 }

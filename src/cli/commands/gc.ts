@@ -6,6 +6,7 @@ import { type Cli, storeOptions } from '../cli.ts';
 import { addExamples, addNotes } from '../help.ts';
 import { humanAgo, humanSize } from '../human.ts';
 import type { Node } from '../node.ts';
+import { notDeletedLine } from '../not-deleted.ts';
 import { type DocumentFormat, documentFormatOption, formatTable, printDocument } from '../output.ts';
 
 interface GcOptions {
@@ -102,6 +103,7 @@ async function printReport(
   const ofImages = dryRun ? images.filter(({ outcome }) => outcome === 'removed') : [];
   const bytes = ofImages.reduce((sum, { sizeBytes }) => sum + sizeBytes, report.freedBytes);
   cli.stdout.write(`${dryRun ? 'Would free' : 'Freed'} ${humanSize(bytes)}.\n`);
+  cli.stdout.write(notDeletedLine(report.notDeleted));
 }
 
 function rowOf(

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { buildDemoImage, pushDemoImage } from '../../../src/cli/demo-images/index.ts';
 import { type Registry, startRegistry } from '../../../src/distribution/index.ts';
 import { parseReference } from '../../../src/oci/index.ts';
@@ -94,6 +95,25 @@ describe.skipIf(!support.ok)(`the collection of images by lading gc${skipReason}
       { names: [names()[0]], outcome: 'kept', lastUsedAt: expect.stringMatching(/^\d{4}-/) },
     ]);
     expect(layers.length).toBeGreaterThan(0);
+  });
+
+  test('says what stays in the trash because it cannot be deleted, as check --repair does', async (context) => {
+    const stuck = join(root, 'trash', '0123456789abcdef');
+    await mkdir(stuck, { recursive: true });
+    const file = join(stuck, 'file');
+    await writeFile(file, '');
+    if (spawnSync('chattr', ['+i', file]).status !== 0) return context.skip('no file can be made immutable here');
+    onTestFinished(() => void spawnSync('chattr', ['-i', file]));
+    const line = /^1 thing in the trash cannot be deleted: EPERM.*; `lading gc` deletes it once .*\n$/m;
+    expect((await lading('gc', ...neverFull)).stdout).toMatch(line);
+    expect((await lading('check', '--repair')).stdout).toMatch(line);
+    expect((await lading('check')).stdout).toContain('1 leftover that nothing needs');
+    expect(JSON.parse((await lading('gc', ...neverFull, '-o', 'json')).stdout).notDeleted).toEqual([
+      { path: stuck, reason: expect.stringContaining('EPERM') },
+    ]);
+    spawnSync('chattr', ['-i', file]);
+    expect((await lading('gc', ...neverFull)).stdout).not.toMatch(line);
+    expect(await readdir(join(root, 'trash'))).toEqual([]);
   });
 
   test('--unused removes all that no container has', async () => {
