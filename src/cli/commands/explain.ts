@@ -150,6 +150,7 @@ async function openContext(
       .catch(() => []),
     assumedPolicy: options.policy,
     signal: cli.signal,
+    stderr: cli.stderr,
   };
   return { context, close: () => node.close() };
 }

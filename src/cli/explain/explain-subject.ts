@@ -1,7 +1,7 @@
 /** One container, image volume or image, explained on one node: the facts are gathered here and judged by `policy`. */
 import type { CredentialPlugins } from '../../agent/index.ts';
 import type { ApiPod } from '../../api/index.ts';
-import { parseReference, pullReference, type Reference } from '../../oci/index.ts';
+import { formatReference, parseReference, pullReference, type Reference } from '../../oci/index.ts';
 import {
   type Explanation,
   explain,
@@ -13,8 +13,10 @@ import {
   whenUnreachable,
 } from '../../policy/index.ts';
 import { type MirrorTable, planRequests, type RequestRecord } from '../../registry/index.ts';
+import type { Cli } from '../cli.ts';
 import { localFacts, registryFacts } from '../image-facts.ts';
 import { type Node, nodeKeyring } from '../node.ts';
+import { sayingWhatFor } from '../waiting.ts';
 import { type CredentialFacts, credentialsFor } from './credentials.ts';
 import type { GcRisk, GcRisks } from './gc-risk.ts';
 import type { Subject } from './subjects.ts';
@@ -73,6 +75,8 @@ export interface ExplainContext {
   readonly running: readonly ApiPod[];
   readonly assumedPolicy: PullPolicy | undefined;
   readonly signal: AbortSignal;
+  /** Says what is waited for. */
+  readonly stderr: Cli['stderr'];
 }
 
 export async function explainSubject(context: ExplainContext, subject: Subject): Promise<ExplainedContainer> {
@@ -102,7 +106,10 @@ export async function explainSubject(context: ExplainContext, subject: Subject):
     isComplete ? local.imageId : undefined,
   );
   context.requests.length = 0;
-  const { registry, accepted } = await registryFacts(context.node, reference, { signal: context.signal, credentials });
+  const answer = `the registry to say what ${formatReference(reference)} is`;
+  const { registry, accepted } = await sayingWhatFor(context, answer, () =>
+    registryFacts(context.node, reference, { signal: context.signal, credentials }),
+  );
   const when = whenUnreachable(pod.metadata.annotations, context.whenUnreachable);
   const explanation = explain({
     image,
