@@ -7,6 +7,8 @@ export type LayerState = LayerEvent['state'];
 
 /** The last seconds that the rate is averaged over: long enough to be readable, short enough to show a stall. */
 const rateWindowMs = 3000;
+/** Chunks come a thousand times a second: those within this time are one sample. */
+const sampleMs = 50;
 
 /** Bytes per second over the last seconds. */
 export class RateMeter {
@@ -16,6 +18,8 @@ export class RateMeter {
   add(bytes: number, atMs: number): void {
     const last = this.#samples.at(-1);
     if (last && bytes < last.bytes) this.#samples.length = 0;
+    const before = this.#samples.at(-2);
+    if (before && atMs - before.atMs < sampleMs) this.#samples.pop();
     this.#samples.push({ atMs, bytes });
     // One sample outside the window stays: it is where the window begins.
     while (this.#samples.length > 2 && this.#samples[1]!.atMs <= atMs - rateWindowMs) this.#samples.shift();

@@ -91,6 +91,12 @@ test('the rate is that of the last seconds, and falls when nothing comes', () =>
   expect(meter.bytesPerSecond(17_000)).toBe(30);
 });
 
+test('a rate of chunks that come every millisecond is that of all of them', () => {
+  const meter = new RateMeter();
+  for (let atMs = 0; atMs <= 5000; atMs += 1) meter.add(atMs * 1000, atMs);
+  expect(meter.bytesPerSecond(5000)).toBe(1_000_000);
+});
+
 test('without a terminal there is a plain line for each change of state', async () => {
   let written = '';
   const view = await openProgressView({ write: (text: string) => (written += text) } as unknown as NodeJS.WriteStream);
