@@ -9,9 +9,12 @@ import { ImageDocuments } from './documents.ts';
 import { unpackLayer } from './unpack-task.ts';
 
 /** How `Store.check` compares an unpacked layer with the record of its entries, contents included. */
-export async function layerDeviations(layer: { dir: string; entriesFile: string }): Promise<string[]> {
+export async function layerDeviations(
+  layer: { dir: string; entriesFile: string },
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<string[]> {
   const deviations: string[] = [];
-  for await (const { path, problem } of verifyLayer(layer.dir, layer.entriesFile, { content: true })) {
+  for await (const { path, problem } of verifyLayer(layer.dir, layer.entriesFile, { content: true, signal })) {
     deviations.push(`${Buffer.from(path, 'latin1').toString()}: ${problem}`);
   }
   return deviations;

@@ -66,12 +66,19 @@ export class BlobStore {
     return bytes;
   }
 
-  /** What is wrong with a stored blob, all of it read and hashed again; undefined if nothing is. */
-  async damage(digest: Digest): Promise<string | undefined> {
+  /**
+   * What is wrong with a stored blob, all of it read and hashed again; undefined if nothing is.
+   * @throws the signal's reason when aborted
+   */
+  async damage(digest: Digest, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<string | undefined> {
     const digester = new Digester(digestAlgorithm(digest));
     try {
-      for await (const chunk of this.openRead(digest)) digester.update(chunk as Buffer);
+      for await (const chunk of this.openRead(digest)) {
+        signal?.throwIfAborted();
+        digester.update(chunk as Buffer);
+      }
     } catch (error) {
+      signal?.throwIfAborted();
       return `cannot be read: ${errorMessage(error)}`;
     }
     return digester.digest() === digest ? undefined : 'has other content than its digest says';

@@ -44,7 +44,10 @@ export interface CheckOptions {
   /** `quick`: existence, sizes, facts. `full`, the default: every byte of every blob and every entry of every layer. */
   readonly depth?: 'quick' | 'full';
   /** Compares a layer or a fix-up layer with the record of its entries: one sentence per deviation. */
-  readonly verifyLayer?: (layer: { dir: string; entriesFile: string }) => Promise<readonly string[]>;
+  readonly verifyLayer?: (
+    layer: { dir: string; entriesFile: string },
+    options: { signal?: AbortSignal | undefined },
+  ) => Promise<readonly string[]>;
   readonly repair?: RepairHooks;
   readonly signal?: AbortSignal | undefined;
 }
@@ -111,7 +114,7 @@ class Check {
       this.#options.signal?.throwIfAborted();
       count += 1;
       if (this.#options.depth === 'quick' || this.findings.some(({ subject }) => subject === digest)) continue;
-      const problem = await blobs.damage(digest);
+      const problem = await blobs.damage(digest, { signal: this.#options.signal });
       if (problem && (await blobs.size(digest)) !== undefined) await this.#blob(digest, problem);
     }
     return count;
@@ -215,6 +218,7 @@ class Check {
       const deviations = await this.#deviations({ dir: layers.dir(diffId), entriesFile: layers.entriesFile(diffId) });
       return deviations.length === 0 ? undefined : `differs from what was unpacked: ${summary(deviations)}`;
     } catch (error) {
+      this.#options.signal?.throwIfAborted();
       return errorMessage(error);
     }
   }
@@ -228,13 +232,14 @@ class Check {
       const deviations = await this.#deviations({ dir: fixUps.dir(chainId), entriesFile });
       return deviations.length === 0 ? undefined : `has another fix-up layer than was made: ${summary(deviations)}`;
     } catch (error) {
+      this.#options.signal?.throwIfAborted();
       return errorMessage(error);
     }
   }
 
   async #deviations(layer: { dir: string; entriesFile: string }): Promise<readonly string[]> {
-    const { depth, verifyLayer } = this.#options;
-    return depth === 'quick' || !verifyLayer ? [] : verifyLayer(layer);
+    const { depth, verifyLayer, signal } = this.#options;
+    return depth === 'quick' || !verifyLayer ? [] : verifyLayer(layer, { signal });
   }
 
   async #layer(diffId: Digest, problem: string): Promise<void> {

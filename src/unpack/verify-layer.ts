@@ -20,6 +20,8 @@ export interface LayerFinding {
 }
 
 const entriesPerTurn = 100;
+/** 16 MiB: a turn for whoever waits, a signal for example, costs nothing then. */
+const chunksPerTurn = 64;
 
 /** No entry names the root, which is always like this. @see layers.md N4 */
 const root: EntryRecord = {
@@ -27,25 +29,31 @@ const root: EntryRecord = {
   xattrs: noXattrs,
 };
 
+export interface VerifyOptions {
+  readonly content?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Compares an unpacked layer with the record made when it was unpacked: every path, its type, mode, owner, size, time,
  * extended attributes, symlink targets, devices, whiteouts, opaque marks, and on request the content of files (CRC-32:
  * against damage, not malice). Reads only.
+ * @throws the reason of the signal when it was aborted
  */
 export async function* verifyLayer(
   dir: string,
   entriesFile: string,
-  options: { content?: boolean } = {},
+  options: VerifyOptions = {},
 ): AsyncGenerator<LayerFinding> {
   const records = readLayerRecord(entriesFile);
   const rootFd = openTreeRoot(dir);
   try {
     let done = 0;
     for (const record of [root, ...records.values()]) {
-      const problem = compare(rootFd, record, options.content ?? false);
+      const problem = await compare(rootFd, record, options);
       if (problem !== undefined) yield { path: record.path, problem };
       done += 1;
-      if (done % entriesPerTurn === 0) await setImmediate();
+      if (done % entriesPerTurn === 0) await nextTurn(options);
     }
     const directories = ['', ...[...records.values()].filter(({ type }) => type === 'dir').map(({ path }) => path)];
     for (const directory of directories) {
@@ -53,28 +61,38 @@ export async function* verifyLayer(
         const path = directory === '' ? name : `${directory}/${name}`;
         if (!records.has(path)) yield { path, problem: 'not part of the layer' };
       }
-      await setImmediate();
+      await nextTurn(options);
     }
   } finally {
     closeFd(rootFd);
   }
 }
 
-function compare(rootFd: number, record: EntryRecord, withContent: boolean): string | undefined {
+async function nextTurn({ signal }: VerifyOptions): Promise<void> {
+  await setImmediate();
+  signal?.throwIfAborted();
+}
+
+async function compare(rootFd: number, record: EntryRecord, options: VerifyOptions): Promise<string | undefined> {
   const names = record.path.split('/');
   const name = names.pop()!;
   const parent = names.length === 0 ? rootFd : openSteps(rootFd, names);
   if (parent < 0) return whyNotOpen(parent);
   try {
-    return compareIn(parent, name, record, withContent);
+    return await compareIn(parent, name, record, options);
   } finally {
     if (parent !== rootFd) closeFd(parent);
   }
 }
 
-function compareIn(parent: number, name: string, record: EntryRecord, withContent: boolean): string | undefined {
+async function compareIn(
+  parent: number,
+  name: string,
+  record: EntryRecord,
+  options: VerifyOptions,
+): Promise<string | undefined> {
   const { type } = record;
-  const readable = type === 'dir' || (type === 'file' && withContent);
+  const readable = type === 'dir' || (type === 'file' && options.content === true);
   // What has become a fifo would wait for a writer.
   const access = readable ? openFlags.readOnly | openFlags.nonBlock : openFlags.pathOnly;
   const fd = openAt(parent, name, access | openFlags.noFollow);
@@ -90,7 +108,7 @@ function compareIn(parent: number, name: string, record: EntryRecord, withConten
       owner: `${stat.uid}:${stat.gid}`,
       size: type === 'file' ? `${stat.size}` : '0',
       time: isHeldAs(record.mtime, stat) ? record.mtime : `${stat.mtimeNs}`,
-      content: contentOf(fd, record, stat.rdev, withContent),
+      content: await contentOf(fd, record, stat.rdev, options),
     };
     const wanted: Record<string, string> = {
       mode: octal(record.mode),
@@ -154,10 +172,15 @@ function foundXattrs(reader: XattrReader, { xattrs }: EntryRecord, wanted: Xattr
   return recordXattrs(new Set([...Object.keys(wanted), ...others]), reader);
 }
 
-function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, withContent: boolean): string {
+async function contentOf(
+  fd: number,
+  { type, content }: EntryRecord,
+  rdev: bigint,
+  options: VerifyOptions,
+): Promise<string> {
   switch (type) {
     case 'file':
-      return withContent && content !== '' ? checksum(fd) : content;
+      return options.content && content !== '' ? checksum(fd, options) : content;
     case 'symlink': {
       const buffer = Buffer.allocUnsafe(8192);
       return buffer.toString('latin1', 0, Math.max(0, readLinkAt(fd, '', buffer)));
@@ -172,14 +195,15 @@ function contentOf(fd: number, { type, content }: EntryRecord, rdev: bigint, wit
   }
 }
 
-function checksum(fd: number): string {
+async function checksum(fd: number, options: VerifyOptions): Promise<string> {
   const buffer = takeChunk();
   try {
     let crc = 0;
-    for (;;) {
+    for (let chunks = 1; ; chunks++) {
       const length = readSync(fd, buffer, 0, chunkBytes, null);
       if (length === 0) return crc.toString(16).padStart(8, '0');
       crc = crc32(buffer.subarray(0, length), crc);
+      if (chunks % chunksPerTurn === 0) await nextTurn(options);
     }
   } finally {
     giveChunkBack(buffer);

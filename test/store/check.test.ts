@@ -47,6 +47,24 @@ describe('check', () => {
     ]);
   });
 
+  test('ends in the middle of a blob or a layer when it is no longer wanted', async () => {
+    const { store, image } = await storeWithImage();
+    const reason = new Error('no longer wanted');
+    const damage = store.blobs.damage(image.config.digest, { signal: AbortSignal.abort(reason) });
+    await expect(damage).rejects.toBe(reason);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const check = store.check({
+      signal,
+      verifyLayer: async (_, given) => {
+        controller.abort(reason);
+        given.signal?.throwIfAborted();
+        return [];
+      },
+    });
+    await expect(check).rejects.toBe(reason);
+  });
+
   test('finds a blob with changed bytes, and gets it again when told how', async () => {
     const { store, image } = await storeWithImage();
     await rm(store.blobs.path(image.config.digest));

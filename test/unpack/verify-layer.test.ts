@@ -82,6 +82,17 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('an unpacked layer (nee
     utimensat(-100, at(path), { atime: time, mtime: time });
   };
 
+  test('is not read to its end when that is no longer wanted', async () => {
+    const twoGigabytes = 2 ** 31;
+    truncateSync(at('d/f'), twoGigabytes);
+    const reason = new Error('no longer wanted');
+    const controller = new AbortController();
+    setImmediate(() => controller.abort(reason));
+    const { signal } = controller;
+    const verifying = verifyLayer(layer.dir, layer.entriesFile, { content: true, signal }).next();
+    await expect(verifying).rejects.toBe(reason);
+  });
+
   test('is as it was recorded', async () => {
     expect(await findings({ content: true })).toEqual([]);
   });
