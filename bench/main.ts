@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 interface Benchmark {
   /** One line for the list. */
   readonly summary: string;
+  readonly usage: string;
   /** Prints its results. */
   run(args: readonly string[]): Promise<void>;
 }
@@ -15,8 +16,14 @@ const names = readdirSync(import.meta.dirname, { withFileTypes: true })
   .sort();
 const [name, ...args] = process.argv.slice(2);
 if (name !== undefined && names.includes(name)) {
-  const { run } = await load(name);
-  await run(args);
+  const { run, usage } = await load(name);
+  try {
+    await run(args);
+  } catch (error) {
+    if (!(error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    console.error(`bench: ${(error as Error).message}\nUsage: npm run bench -- ${name} ${usage}`.trimEnd());
+    process.exitCode = 2;
+  }
 } else {
   if (name !== undefined) console.error(`bench: there is no benchmark ${JSON.stringify(name)}`);
   console.log('Usage: npm run bench -- NAME [OPTION…]');

@@ -1,4 +1,4 @@
-// npm run bench -- pull [--quick] [--runs N] [--scale N] [--kind NAME] [--peer NAME]: cold pulls beside installed peers.
+// npm run bench -- pull: cold pulls beside installed peers.
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ import { median } from './shared/median.ts';
 import { removeFolder, scratchFileSystem, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'cold pull and unpack, beside containerd, podman and skopeo';
+export const usage = '[--quick] [--runs N] [--scale N] [--kind NAME]… [--peer NAME]… [--place tmpfs|disk]…';
 
 /** Where the peers keep what they pull: memory shows the program, a disk shows what its order of writes costs. */
 const places = [

@@ -1,4 +1,4 @@
-// npm run bench -- registry [--quick] [--runs N] [--scale N] [--place NAME]: our registry and its client beside others.
+// npm run bench -- registry: our registry and its client beside others.
 import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { median } from './shared/median.ts';
 import { removeFolder, scratchFolder } from './shared/scratch-folder.ts';
 
 export const summary = 'the embedded registry beside docker-registry, `lading copy` beside `skopeo copy`';
+export const usage = '[--quick] [--runs N] [--scale N] [--place tmpfs|disk]…';
 
 /** Memory shows the program, a disk what its syncs cost. */
 const places = [
