@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel';
 import { setFlagsFromString } from 'node:v8';
 
 /** A flag of V8 with which it takes less of the memory or of the processor, and how it is by itself. */
@@ -35,9 +36,15 @@ let isLean = false;
 export function makeV8Lean(): void {
   if (isLean) return;
   isLean = true;
-  for (const { lean } of flags) setFlagsFromString(lean);
-  // The compiled code is written after this.
-  process.once('exit', () => {
-    for (const flag of flags) setFlagsFromString(flag.default);
+  setFlags('lean');
+  // Threads load modules too: two of a pull take 45 ms less of the processor each.
+  subscribe('lading:unpack:threads', (message) => {
+    setFlags((message as { starting: number }).starting > 0 ? 'default' : 'lean');
   });
+  // The compiled code is written after this.
+  process.once('exit', () => setFlags('default'));
+}
+
+function setFlags(choice: keyof LeanFlag): void {
+  for (const flag of flags) setFlagsFromString(flag[choice]);
 }

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { anySignal } from '../lib/abort.ts';
@@ -14,6 +15,8 @@ import type { UnpackJob } from './unpack-layer.ts';
 import { newControl, type Report, requestStop, type Task } from './worker-protocol.ts';
 
 const log = debugLog('unpack');
+/** `{ starting }`: how many threads load their modules. */
+const threads = channel('lading:unpack:threads');
 
 /** Two workers keep two cores busy; a third on two cores only adds switching. */
 const maxDefaultWorkers = 4;
@@ -45,6 +48,7 @@ export class UnpackPool {
   readonly #limits: Partial<UnpackLimits>;
   readonly #idle: Worker[] = [];
   readonly #busy = new Map<Worker, Queued>();
+  readonly #starting = new Set<Worker>();
   readonly #queue: Queued[] = [];
   #closed = false;
   /** From the start of the first thread until there is no more work. */
@@ -165,10 +169,12 @@ export class UnpackPool {
   #start(): Worker | undefined {
     if (this.#busy.size + this.#idle.length >= this.#size) return undefined;
     this.#endTrimming ??= giveFreedMemoryBack();
+    threads.publish({ starting: this.#starting.size + 1 });
     const worker = new Worker(programModule('unpack/worker'), {
       name: 'lading-unpack',
       resourceLimits: { maxYoungGenerationSizeMb },
     });
+    this.#starting.add(worker);
     worker.on('message', (report: Report) => this.#onReport(worker, report));
     let crash: unknown;
     worker.on('error', (error) => {
@@ -179,6 +185,10 @@ export class UnpackPool {
   }
 
   #onReport(worker: Worker, report: Report): void {
+    if (report.kind === 'started') {
+      this.#started(worker);
+      return;
+    }
     const queued = this.#busy.get(worker);
     if (queued === undefined) return;
     if (report.kind === 'progress') {
@@ -197,6 +207,10 @@ export class UnpackPool {
     if (!this.#closed) this.#dispatch();
   }
 
+  #started(worker: Worker): void {
+    if (this.#starting.delete(worker)) threads.publish({ starting: this.#starting.size });
+  }
+
   #ended(worker: Worker): void {
     this.#busy.delete(worker);
     if (this.#busy.size > 0) return;
@@ -209,6 +223,7 @@ export class UnpackPool {
     const index = this.#idle.indexOf(worker);
     if (index !== -1) this.#idle.splice(index, 1);
     const queued = this.#busy.get(worker);
+    this.#started(worker);
     this.#ended(worker);
     if (queued) {
       log('a worker ended during %s: %s', queued.task.kind, crash);

@@ -22,6 +22,8 @@ export type Task =
   | { readonly kind: 'merge'; readonly job: MergeJob; readonly control: SharedArrayBuffer };
 
 export type Report =
+  /** Its modules are loaded. */
+  | { readonly kind: 'started' }
   | { readonly kind: 'progress'; readonly bytes: number }
   | { readonly kind: 'done'; readonly result: LayerFacts | undefined }
   | { readonly kind: 'stopped' }

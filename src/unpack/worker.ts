@@ -22,6 +22,8 @@ parentPort!.on('message', (task: Task) => {
   );
 });
 
+parentPort!.postMessage({ kind: 'started' } satisfies Report);
+
 async function run(task: Task): Promise<Report> {
   const control = new Int32Array(task.control);
   let reportedAtMs = performance.now();

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { closeSync, mkdirSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
@@ -136,6 +137,19 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
     await ended;
     await expect(failing).rejects.toMatchObject({ code: 'ERR_LADING_UNPACK_WORKER' });
     await expect(next).resolves.toMatchObject({ entries: 20 });
+  });
+
+  test('tells how many threads load their modules, until all of them work or are gone', async () => {
+    const counts: number[] = [];
+    const take = (message: unknown) => counts.push((message as { starting: number }).starting);
+    subscribe('lading:unpack:threads', take);
+    onTestFinished(() => void unsubscribe('lading:unpack:threads', take));
+    const two = new UnpackPool({ workers: 2 });
+    two.warmUp(2);
+    expect(counts).toEqual([1, 2]);
+    await two.unpack(job(tar(...some)));
+    await two.close();
+    await expect.poll(() => counts).toEqual([1, 2, 1, 0]);
   });
 
   test('closing stops what runs and what waits, and nothing starts afterwards', async () => {
