@@ -48,7 +48,8 @@ export class BlobStore {
    */
   async read(digest: Digest, limits: { maxBytes: number }): Promise<Uint8Array> {
     const size = await this.size(digest);
-    if (size !== undefined && size > limits.maxBytes) {
+    if (size === undefined) throw missing(digest);
+    if (size > limits.maxBytes) {
       throw new LadingError(
         'ERR_LADING_BLOB_TOO_LARGE',
         `blob ${digest} has ${size} bytes, at most ${limits.maxBytes} are read`,
@@ -174,6 +175,6 @@ async function names(folder: string): Promise<string[]> {
   }
 }
 
-function missing(digest: Digest, cause: unknown): LadingError {
+function missing(digest: Digest, cause?: unknown): LadingError {
   return new LadingError('ERR_LADING_BLOB_MISSING', `blob ${digest} is not in the store`, { cause, data: { digest } });
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { BlobStore } from '../../src/store/blob-store.ts';
+import { fifoWithLateWriter } from '../support/fifo.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { pattern } from './support/pattern.ts';
 
@@ -97,6 +98,17 @@ describe('a blob', () => {
     await writeFile(store.path(digest), 'cut off');
     expect(await store.put(bytes)).toBe(digest);
     expect(await store.size(digest)).toBe(1000);
+  });
+
+  test.runIf(process.platform === 'linux').each<[string, (path: string) => unknown]>([
+    ['a fifo', fifoWithLateWriter],
+    ['a folder', (at) => mkdir(at)],
+  ])('is missing with %s in its place', async (_, put) => {
+    const store = new BlobStore(await temporaryFolder());
+    const digest = digestOf('x');
+    await mkdir(path.dirname(store.path(digest)), { recursive: true });
+    await put(store.path(digest));
+    await expect(store.read(digest, { maxBytes: 9 })).rejects.toMatchObject({ code: 'ERR_LADING_BLOB_MISSING' });
   });
 
   test('that is missing, too large or damaged is an error, not content', async () => {
