@@ -1,5 +1,5 @@
-import { accessSync, constants, existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { errorCode, errorMessage, LadingError } from '../lib/errors.ts';
 import { diskError, isFull } from './disk.ts';
@@ -8,6 +8,9 @@ import type { Reserve } from './reserve.ts';
 import { migrations } from './schema.ts';
 
 type Row = Record<string, SQLInputValue>;
+
+/** Beyond it SQLite opens no file: 512, less what it appends to the name for the files beside it. */
+const maxPathBytes = 504;
 
 /** Longest wait for another process that is writing; decisions take milliseconds. */
 const busyTimeoutMs = 10_000;
@@ -230,6 +233,9 @@ export class Database {
   }
 }
 
+/** SQLITE_CANTOPEN */
+const cannotOpen = 14;
+
 /** Result codes of SQLite that say the same as an error of the file system. @see https://sqlite.org/rescode.html */
 const diskCodes: Readonly<Record<number, string>> = { 3: 'EACCES', 10: 'EIO', 13: 'ENOSPC' };
 
@@ -244,9 +250,20 @@ function reasonNotToWrite(path: string): string {
   }
 }
 
+/** @throws LadingError `ERR_LADING_ROOT_TOO_LONG` */
+function refuseLongPath(path: string, cause: unknown): void {
+  const bytes = Buffer.byteLength(join(realpathSync(dirname(path)), basename(path)));
+  if (bytes <= maxPathBytes) return;
+  throw new LadingError(
+    'ERR_LADING_ROOT_TOO_LONG',
+    `cannot open the database: its path has ${bytes} bytes, and SQLite takes no more than ${maxPathBytes}`,
+    { cause, hint: 'Choose a folder with a shorter path with --root.', data: { path } },
+  );
+}
+
 function reasonOf(errcode: number, path: string): string | undefined {
   const result = errcode & 0xff;
-  if (result === 8 || result === 14) return reasonNotToWrite(path);
+  if (result === 8 || result === cannotOpen) return reasonNotToWrite(path);
   return errcode === sharedMemoryNotGrown && isFull(dirname(path)) ? 'ENOSPC' : diskCodes[result];
 }
 
@@ -257,6 +274,7 @@ function guarded<T>(path: string, verb: string, work: () => T): T {
     if ((error as { code?: unknown }).code !== 'ERR_SQLITE_ERROR') throw error;
     const { errcode } = error as { errcode: number };
     const result = errcode & 0xff;
+    if (result === cannotOpen) refuseLongPath(path, error);
     const code = reasonOf(errcode, path);
     if (code !== undefined)
       throw diskError(Object.assign(error as Error, { code }), `${verb} the database`, dirname(path));

@@ -23,6 +23,16 @@ describe('opening', () => {
     await expect(stat(root)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test('a root whose path is too long for the database says so', async () => {
+    const folder = await temporaryFolder();
+    const names = Array.from({ length: 3 }, () => 'n'.repeat(200));
+    await expect(openStore(path.join(folder, ...names))).rejects.toMatchObject({ code: 'ERR_LADING_ROOT_TOO_LONG' });
+    const parent = path.join(folder, 'n'.repeat(200), 'n'.repeat(100));
+    const longest = 'l'.repeat(504 - parent.length - '//lading.db'.length);
+    const store = await openStore(path.join(parent, longest));
+    store.close();
+  });
+
   test('a file for reading is no empty node', async () => {
     const root = path.join(await temporaryFolder(), 'file');
     await writeFile(root, '');
