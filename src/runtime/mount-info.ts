@@ -32,6 +32,14 @@ export function parseMountInfo(text: string): MountInfo[] {
     });
 }
 
+/** The mount that holds a path, which has no symlinks. */
+export function mountAt(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
+  const holds = ({ mountPoint }: MountInfo) =>
+    mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
+  const byDepth = mounts.filter(holds).sort((a, b) => a.mountPoint.length - b.mountPoint.length);
+  return byDepth.at(-1);
+}
+
 /** Blank, tab, newline and backslash are written as three octal digits. */
 function unescapePath(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));

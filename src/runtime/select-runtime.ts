@@ -1,10 +1,11 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { LadingError } from '../lib/errors.ts';
 import type { ContainerRuntime, RuntimeChoice } from './container.ts';
 import { EmbeddedRuntime } from './embedded/embedded-runtime.ts';
 import { type HostFacts, hostFacts } from './host-facts.ts';
 import { findOnPath, findProgram, outputOf } from './installed-programs.ts';
+import { mountAt, parseMountInfo } from './mount-info.ts';
 import { type OciFeatures, OciRuntime } from './oci-runtime.ts';
 import { type OomScoreLimits, probeOomScore } from './oom-score.ts';
 import { tryRuntime } from './trial.ts';
@@ -50,11 +51,19 @@ export async function selectRuntime(options: {
   }
   const reasons = rejected.map(({ name, reason }) => `${name}: ${reason}`).join('; ');
   throw new LadingError('ERR_LADING_RUNTIME_UNSUPPORTED', `containers cannot run here: ${reasons}`, {
-    hint: options.prefer
-      ? 'Without a chosen runtime, Lading takes the first of runc, crun and its own that works.'
-      : 'Install runc, or util-linux with unshare(1), and run as root or where user namespaces are allowed.',
+    hint: hintFor(options),
     data: { rejected },
   });
+}
+
+function hintFor({ stateDir, prefer }: { stateDir: string; prefer?: RuntimeChoice | undefined }): string {
+  const mount = mountAt(parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')), realpathSync(stateDir));
+  if (mount?.options.includes('noexec') === true) {
+    return `${mount.mountPoint} is mounted noexec: nothing that is there can run. Choose another folder with --root.`;
+  }
+  return prefer
+    ? 'Without a chosen runtime, Lading takes the first of runc, crun and its own that works.'
+    : 'Install runc, or util-linux with unshare(1), and run as root or where user namespaces are allowed.';
 }
 
 interface Context {

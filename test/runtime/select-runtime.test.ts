@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -70,6 +71,19 @@ describe.skipIf(!isRoot)('choice (needs root on Linux)', () => {
     const choice = selectRuntime({ stateDir: await temporaryFolder(), prefer: 'crun' });
     await expect(choice).rejects.toThrow('containers cannot run here: crun: crun: out of luck');
     await expect(choice).rejects.toMatchObject({ code: 'ERR_LADING_RUNTIME_UNSUPPORTED' });
+  });
+
+  test('on a disk that is mounted noexec the disk is blamed, not the runtimes', async (context) => {
+    const disk = await temporaryFolder();
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'noexec', 'tmpfs', disk]).status === 0;
+    if (!mounted) return context.skip('nothing can be mounted here');
+    onTestFinished(() => {
+      spawnSync('umount', [disk]);
+    });
+    await expect(selectRuntime({ stateDir: path.join(disk, 'state') })).rejects.toMatchObject({
+      code: 'ERR_LADING_RUNTIME_UNSUPPORTED',
+      hint: `${disk} is mounted noexec: nothing that is there can run. Choose another folder with --root.`,
+    });
   });
 
   test('a runtime that fails because of seccomp is taken without it, and says so', async () => {
