@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -100,6 +101,32 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
       await expectDone(['check', '--root', root]);
     });
   });
+});
+
+test.skipIf(straceMissing())('on a slow disk only the first write of a blob holds up everything else', async () => {
+  const folder = await temporaryFolder();
+  const script = `
+    import { BlobStore } from ${JSON.stringify(new URL('../../src/store/blob-store.ts', import.meta.url).href)};
+    import { digestOf } from ${JSON.stringify(new URL('../../src/oci/digest.ts', import.meta.url).href)};
+    const ingest = await new BlobStore(${JSON.stringify(path.join(folder, 'root'))}).openIngest('slow');
+    const chunk = Buffer.alloc(65_536, 'x');
+    for (let count = 0; count < 32; count += 1) await ingest.append(chunk);
+    await ingest.commit({ digest: digestOf(Buffer.alloc(32 * 65_536, 'x')) });
+  `;
+  const log = path.join(folder, 'calls');
+  const options = ['-f', '-qq', '-o', log, '-e', 'trace=writev', '-e', 'inject=writev:delay_enter=20000'];
+  const { status, pid, stderr } = spawnSync(
+    'strace',
+    [...options, '-D', process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8' },
+  );
+  expect(status, stderr).toBe(0);
+  const threads = readFileSync(log, 'utf8')
+    .match(/^\d+(?= +writev\()/gm)!
+    .map(Number);
+  expect(threads[0]).toBe(pid);
+  expect(threads.slice(1).length).toBeGreaterThan(3);
+  expect(threads.slice(1)).not.toContain(pid);
 });
 
 /** @param inject as `strace -e inject` takes it @param of the only file or folder that it is for */
