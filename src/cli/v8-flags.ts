@@ -1,5 +1,5 @@
-import { subscribe } from 'node:diagnostics_channel';
 import { setFlagsFromString } from 'node:v8';
+import { threadStarts } from '../lib/thread-start.ts';
 
 /** A flag of V8 with which it takes less of the memory or of the processor, and how it is by itself. */
 interface LeanFlag {
@@ -38,8 +38,10 @@ export function makeV8Lean(): void {
   isLean = true;
   setFlags('lean');
   // Threads load modules too: two of a pull take 45 ms less of the processor each.
-  subscribe('lading:unpack:threads', (message) => {
-    setFlags((message as { starting: number }).starting > 0 ? 'default' : 'lean');
+  let starting = 0;
+  threadStarts.subscribe((message) => {
+    starting += (message as { change: number }).change;
+    setFlags(starting > 0 ? 'default' : 'lean');
   });
   // The compiled code is written after this.
   process.once('exit', () => setFlags('default'));

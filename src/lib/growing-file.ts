@@ -57,3 +57,16 @@ export function waitForGrowth(state: SharedArrayBuffer, consumed: number, checkS
     Atomics.wait(words, changes, change, waitMs);
   }
 }
+
+/** As `waitForGrowth`, for a thread that has other work meanwhile. */
+export async function nextGrowth(state: SharedArrayBuffer, consumed: number): Promise<number | undefined> {
+  const words = new Int32Array(state);
+  const longs = new BigInt64Array(state);
+  for (;;) {
+    const change = Atomics.load(words, changes);
+    if (Atomics.load(words, abandonedFlag) === 1) return undefined;
+    const there = Number(Atomics.load(longs, bytesThere));
+    if (there > consumed) return there;
+    await Atomics.waitAsync(words, changes, change).value;
+  }
+}

@@ -4,6 +4,7 @@ export const programModules = [
   'lib/overlay-mount-child',
   'runtime/embedded/init',
   'runtime/user-namespace-preload',
+  'store/hash-worker',
   'unpack/worker',
 ] as const;
 

@@ -1,4 +1,3 @@
-import { channel } from 'node:diagnostics_channel';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { anySignal } from '../lib/abort.ts';
@@ -7,6 +6,7 @@ import { LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
 import { giveFreedMemoryBack } from '../lib/lean-malloc.ts';
 import { programModule } from '../lib/program-module.ts';
+import { threadStarting } from '../lib/thread-start.ts';
 import { newRing } from './chunk-ring.ts';
 import { fromPlainError } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';
@@ -15,8 +15,6 @@ import type { UnpackJob } from './unpack-layer.ts';
 import { newControl, type Report, requestStop, type Task } from './worker-protocol.ts';
 
 const log = debugLog('unpack');
-/** `{ starting }`: how many threads load their modules. */
-const threads = channel('lading:unpack:threads');
 
 /** Two workers keep two cores busy; a third on two cores only adds switching. */
 const maxDefaultWorkers = 4;
@@ -48,7 +46,6 @@ export class UnpackPool {
   readonly #limits: Partial<UnpackLimits>;
   readonly #idle: Worker[] = [];
   readonly #busy = new Map<Worker, Queued>();
-  readonly #starting = new Set<Worker>();
   readonly #queue: Queued[] = [];
   #closed = false;
   /** From the start of the first thread until there is no more work. */
@@ -169,26 +166,27 @@ export class UnpackPool {
   #start(): Worker | undefined {
     if (this.#busy.size + this.#idle.length >= this.#size) return undefined;
     this.#endTrimming ??= giveFreedMemoryBack();
-    threads.publish({ starting: this.#starting.size + 1 });
+    const started = threadStarting();
     const worker = new Worker(programModule('unpack/worker'), {
       name: 'lading-unpack',
       resourceLimits: { maxYoungGenerationSizeMb },
     });
-    this.#starting.add(worker);
-    worker.on('message', (report: Report) => this.#onReport(worker, report));
+    worker.on('message', (report: Report) => {
+      if (report.kind === 'started') started();
+      else this.#onReport(worker, report);
+    });
     let crash: unknown;
     worker.on('error', (error) => {
       crash = error;
     });
-    worker.on('exit', () => this.#onExit(worker, crash));
+    worker.on('exit', () => {
+      started();
+      this.#onExit(worker, crash);
+    });
     return worker;
   }
 
-  #onReport(worker: Worker, report: Report): void {
-    if (report.kind === 'started') {
-      this.#started(worker);
-      return;
-    }
+  #onReport(worker: Worker, report: Exclude<Report, { kind: 'started' }>): void {
     const queued = this.#busy.get(worker);
     if (queued === undefined) return;
     if (report.kind === 'progress') {
@@ -207,10 +205,6 @@ export class UnpackPool {
     if (!this.#closed) this.#dispatch();
   }
 
-  #started(worker: Worker): void {
-    if (this.#starting.delete(worker)) threads.publish({ starting: this.#starting.size });
-  }
-
   #ended(worker: Worker): void {
     this.#busy.delete(worker);
     if (this.#busy.size > 0) return;
@@ -223,7 +217,6 @@ export class UnpackPool {
     const index = this.#idle.indexOf(worker);
     if (index !== -1) this.#idle.splice(index, 1);
     const queued = this.#busy.get(worker);
-    this.#started(worker);
     this.#ended(worker);
     if (queued) {
       log('a worker ended during %s: %s', queued.task.kind, crash);

@@ -10,8 +10,8 @@ test('the flags are as they were, and compiled code fits, while threads load mod
     const tags = [cachedDataVersionTag()];
     makeV8Lean();
     tags.push(cachedDataVersionTag());
-    for (const starting of [1, 2, 1, 0]) {
-      channel('lading:unpack:threads').publish({ starting });
+    for (const change of [1, 1, -1, -1]) {
+      channel('lading:thread-starts').publish({ change });
       tags.push(cachedDataVersionTag());
     }
     process.once('exit', () => console.log(JSON.stringify([...tags, cachedDataVersionTag()])));

@@ -141,15 +141,15 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
 
   test('tells how many threads load their modules, until all of them work or are gone', async () => {
     const counts: number[] = [];
-    const take = (message: unknown) => counts.push((message as { starting: number }).starting);
-    subscribe('lading:unpack:threads', take);
-    onTestFinished(() => void unsubscribe('lading:unpack:threads', take));
+    const take = (message: unknown) => counts.push((message as { change: number }).change);
+    subscribe('lading:thread-starts', take);
+    onTestFinished(() => void unsubscribe('lading:thread-starts', take));
     const two = new UnpackPool({ workers: 2 });
     two.warmUp(2);
-    expect(counts).toEqual([1, 2]);
+    expect(counts).toEqual([1, 1]);
     await two.unpack(job(tar(...some)));
     await two.close();
-    await expect.poll(() => counts).toEqual([1, 2, 1, 0]);
+    await expect.poll(() => counts).toEqual([1, 1, -1, -1]);
   });
 
   test('closing stops what runs and what waits, and nothing starts afterwards', async () => {

@@ -1,0 +1,78 @@
+import { Worker } from 'node:worker_threads';
+import { debugLog } from '../lib/debug.ts';
+import { GrowingFile } from '../lib/growing-file.ts';
+import { programModule } from '../lib/program-module.ts';
+import { threadStarting } from '../lib/thread-start.ts';
+import type { DigestAlgorithm } from '../oci/digest.ts';
+
+export interface HashTask {
+  readonly id: number;
+  readonly path: string;
+  /** Bytes that it will have. */
+  readonly size: number;
+  readonly algorithm: DigestAlgorithm;
+  /** Of a `GrowingFile`. */
+  readonly state: SharedArrayBuffer;
+}
+
+export type HashReport =
+  | { readonly kind: 'started' }
+  /** `hex` is undefined when the file could not be read, or was given up. */
+  | { readonly kind: 'ended'; readonly id: number; readonly hex: string | undefined };
+
+export interface GrowingHash {
+  /** To be told of the bytes that are in the file. */
+  readonly file: GrowingFile;
+  /** In hex; undefined when there is none. Never rejects. */
+  readonly hex: Promise<string | undefined>;
+}
+
+const debug = debugLog('store');
+
+/**
+ * Hashes files in a thread of its own while they are written, and reads them back for that: where one thread receives,
+ * hashes and writes, the other processors have nothing to do. The thread starts with the first file.
+ */
+export class HashThread {
+  readonly #waiting = new Map<number, (hex: string | undefined) => void>();
+  #worker: Worker | undefined;
+  #lastId = 0;
+
+  /** @param file.path of a file that is there */
+  begin({ path, size, algorithm }: Pick<HashTask, 'path' | 'size' | 'algorithm'>): GrowingHash {
+    this.#worker ??= this.#start();
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const file = new GrowingFile();
+    const hex = new Promise<string | undefined>((resolve) => this.#waiting.set(id, resolve));
+    this.#worker.ref();
+    this.#worker.postMessage({ id, path, size, algorithm, state: file.state } satisfies HashTask);
+    return { file, hex };
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    const started = threadStarting();
+    const worker = new Worker(programModule('store/hash-worker'), { name: 'lading-hash' });
+    worker.on('message', (report: HashReport) => {
+      if (report.kind === 'started') started();
+      else this.#settle(report.id, report.hex);
+    });
+    worker.once('error', (error) => debug('the thread that hashes ended: %s', error));
+    worker.once('exit', () => {
+      started();
+      this.#worker = undefined;
+      for (const id of [...this.#waiting.keys()]) this.#settle(id, undefined);
+    });
+    return worker;
+  }
+
+  #settle(id: number, hex: string | undefined): void {
+    this.#waiting.get(id)?.(hex);
+    this.#waiting.delete(id);
+    if (this.#waiting.size === 0) this.#worker?.unref();
+  }
+}
