@@ -47,12 +47,10 @@ const waitMs = 50;
  */
 export function waitForGrowth(state: SharedArrayBuffer, consumed: number, checkStop: () => void): number | undefined {
   const words = new Int32Array(state);
-  const longs = new BigInt64Array(state);
   for (;;) {
     const change = Atomics.load(words, changes);
-    if (Atomics.load(words, abandonedFlag) === 1) return undefined;
-    const there = Number(Atomics.load(longs, bytesThere));
-    if (there > consumed) return there;
+    const there = look(state, consumed);
+    if (there !== 'no-more') return there;
     checkStop();
     Atomics.wait(words, changes, change, waitMs);
   }
@@ -61,12 +59,16 @@ export function waitForGrowth(state: SharedArrayBuffer, consumed: number, checkS
 /** As `waitForGrowth`, for a thread that has other work meanwhile. */
 export async function nextGrowth(state: SharedArrayBuffer, consumed: number): Promise<number | undefined> {
   const words = new Int32Array(state);
-  const longs = new BigInt64Array(state);
   for (;;) {
     const change = Atomics.load(words, changes);
-    if (Atomics.load(words, abandonedFlag) === 1) return undefined;
-    const there = Number(Atomics.load(longs, bytesThere));
-    if (there > consumed) return there;
+    const there = look(state, consumed);
+    if (there !== 'no-more') return there;
     await Atomics.waitAsync(words, changes, change).value;
   }
+}
+
+function look(state: SharedArrayBuffer, consumed: number): number | undefined | 'no-more' {
+  if (Atomics.load(new Int32Array(state), abandonedFlag) === 1) return undefined;
+  const there = Number(Atomics.load(new BigInt64Array(state), bytesThere));
+  return there > consumed ? there : 'no-more';
 }
