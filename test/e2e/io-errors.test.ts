@@ -67,7 +67,9 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
 
     test('each time: the blob is fetched again, and nothing else', async () => {
       const { root, pull, blob } = await nodeWithBlobs();
-      const { exitCode, stderr } = await runFailing(pull, 'read,pread64:error=EIO', blob);
+      // The new blob gets its name once it has been read: strace knows files by their names.
+      const injected = ['read,pread64:error=EIO', 'rename:delay_enter=1000000'];
+      const { exitCode, stderr } = await runFailing(pull, injected, blob);
       expect(exitCode, stderr).toBe(0);
       expect(fetches(stderr)).toEqual([expect.stringContaining(layer)]);
       await expectDone(['check', '--root', root]);
@@ -130,8 +132,9 @@ test.skipIf(straceMissing())('on a slow disk only the first write of a blob hold
 });
 
 /** @param inject as `strace -e inject` takes it @param of the only file or folder that it is for */
-function runFailing(args: string[], inject: string, of?: string) {
-  const strace = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${inject}`, ...(of ? ['-P', of] : [])];
+function runFailing(args: string[], inject: string | readonly string[], of?: string) {
+  const injected = [inject].flat().flatMap((one) => ['-e', `inject=${one}`]);
+  const strace = ['strace', '-f', '-qq', '-o', '/dev/null', ...injected, ...(of ? ['-P', of] : [])];
   return runLading(args, { command: [...strace, process.execPath, main] });
 }
 
