@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { toPlainError } from './errors.ts';
+import { workingIsal } from './isal-gunzip.ts';
 import { mergeLayers } from './merge.ts';
 import { decompressToRing, unpackLayer } from './unpack-layer.ts';
 import { type Report, stopRequested, type Task } from './worker-protocol.ts';
@@ -25,6 +26,8 @@ parentPort!.on('message', (task: Task) => {
 parentPort!.postMessage({ kind: 'started' } satisfies Report);
 
 async function run(task: Task): Promise<Report> {
+  // Before anything is made: a thread that is ended while koffi loads a library takes the whole process along.
+  workingIsal();
   const control = new Int32Array(task.control);
   let reportedAtMs = performance.now();
   const checkStop = () => {
