@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { closeSync, mkdirSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { mkfifo } from '../../src/lib/libc.ts';
@@ -131,6 +132,8 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
     const worker = await started;
     send(archive.subarray(0, 4096));
     await until(() => readdirSync(slow.targetDir).length > 0);
+    // Until it waits for more: in the middle of a declaration of koffi's its end would be that of the process.
+    await sleep(300);
     const ended = worker.terminate();
     send(archive.subarray(4096, 8192));
     end();
