@@ -16,15 +16,8 @@ export interface Isal {
   address(bytes: Buffer): bigint;
 }
 
-let found: { isal: Isal | undefined } | undefined;
-
-/** Looked for once. */
-export function findIsal(): Isal | undefined {
-  found ??= { isal: open() };
-  return found.isal;
-}
-
-function open(): Isal | undefined {
+/** Opens it anew at each call. */
+export function openIsal(): Isal | undefined {
   // The shapes of a 64-bit host whose bytes are in little-endian order.
   if (process.arch !== 'x64' && process.arch !== 'arm64') return undefined;
   const loaded = loadLibrary('libisal.so.2');

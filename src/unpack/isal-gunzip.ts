@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import { findIsal, type Isal } from '../lib/isal.ts';
+import { type Isal, openIsal } from '../lib/isal.ts';
 import { chunkBytes, giveChunkBack, takeChunk } from './byte-source.ts';
 import { LayerError } from './errors.ts';
 import { GzipHeader } from './gzip-header.ts';
@@ -104,7 +104,7 @@ let tried: { isal: Isal | undefined } | undefined;
 /** The host's ISA-L if it is as `IsalGunzip` expects it; tried once, on a few bytes. */
 export function workingIsal(): Isal | undefined {
   if (tried === undefined) {
-    const isal = findIsal();
+    const isal = openIsal();
     tried = { isal: isal !== undefined && works(isal) ? isal : undefined };
   }
   return tried.isal;
