@@ -49,25 +49,15 @@ export function waitForGrowth(state: SharedArrayBuffer, consumed: number, checkS
   const words = new Int32Array(state);
   for (;;) {
     const change = Atomics.load(words, changes);
-    const there = look(state, consumed);
+    const there = growthNow(state, consumed);
     if (there !== 'no-more') return there;
     checkStop();
     Atomics.wait(words, changes, change, waitMs);
   }
 }
 
-/** As `waitForGrowth`, for a thread that has other work meanwhile. */
-export async function nextGrowth(state: SharedArrayBuffer, consumed: number): Promise<number | undefined> {
-  const words = new Int32Array(state);
-  for (;;) {
-    const change = Atomics.load(words, changes);
-    const there = look(state, consumed);
-    if (there !== 'no-more') return there;
-    await Atomics.waitAsync(words, changes, change).value;
-  }
-}
-
-function look(state: SharedArrayBuffer, consumed: number): number | undefined | 'no-more' {
+/** As `waitForGrowth`, without waiting. */
+export function growthNow(state: SharedArrayBuffer, consumed: number): number | undefined | 'no-more' {
   if (Atomics.load(new Int32Array(state), abandonedFlag) === 1) return undefined;
   const there = Number(Atomics.load(new BigInt64Array(state), bytesThere));
   return there > consumed ? there : 'no-more';

@@ -142,7 +142,7 @@ export class FileIngest implements BlobIngest {
         crashPoint('ingest-opened');
         return ingest;
       } catch (error) {
-        if (ingest) ingest.#beside?.file.abandon();
+        if (ingest) ingest.#beside?.abandon();
         if (fd !== undefined) closeSync(fd);
         else removeIfEmpty(folder);
         await lock.release();
@@ -188,7 +188,7 @@ export class FileIngest implements BlobIngest {
     await this.flush();
     ftruncateSync(this.#fd);
     this.#digester = new Digester(this.#options.algorithm);
-    this.#beside?.file.abandon();
+    this.#beside?.abandon();
     this.#beside = this.#hashBeside();
     this.#offset = 0;
     this.#writtenBytes = 0;
@@ -278,7 +278,7 @@ export class FileIngest implements BlobIngest {
 
   #grown(bytes: number): void {
     this.#writtenBytes = bytes;
-    this.#beside?.file.grow(bytes);
+    this.#beside?.grow(bytes);
     this.#options.onGrown?.(bytes);
   }
 
@@ -330,7 +330,7 @@ export class FileIngest implements BlobIngest {
 
   async #end(): Promise<void> {
     this.#ended = true;
-    this.#beside?.file.abandon();
+    this.#beside?.abandon();
     closeSync(this.#fd);
     await this.#lock.release();
   }

@@ -21,10 +21,12 @@ export type HashReport =
   | { readonly kind: 'ended'; readonly id: number; readonly hex: string | undefined };
 
 export interface GrowingHash {
-  /** To be told of the bytes that are in the file. */
-  readonly file: GrowingFile;
   /** In hex; undefined when there is none. Never rejects. */
   readonly hex: Promise<string | undefined>;
+  /** So many bytes are in the file. */
+  grow(bytes: number): void;
+  /** The hash is of no use any more. */
+  abandon(): void;
 }
 
 const debug = debugLog('store');
@@ -35,6 +37,8 @@ const debug = debugLog('store');
  */
 export class HashThread {
   readonly #waiting = new Map<number, (hex: string | undefined) => void>();
+  /** Its only word changes with everything that the thread has to look at. */
+  readonly #changes = new Int32Array(new SharedArrayBuffer(4));
   #worker: Worker | undefined;
   #lastId = 0;
 
@@ -47,16 +51,35 @@ export class HashThread {
     const hex = new Promise<string | undefined>((resolve) => this.#waiting.set(id, resolve));
     this.#worker.ref();
     this.#worker.postMessage({ id, path, size, algorithm, state: file.state } satisfies HashTask);
-    return { file, hex };
+    this.#changed();
+    return {
+      hex,
+      grow: (bytes) => {
+        file.grow(bytes);
+        this.#changed();
+      },
+      abandon: () => {
+        file.abandon();
+        this.#changed();
+      },
+    };
   }
 
   async close(): Promise<void> {
     await this.#worker?.terminate();
   }
 
+  #changed(): void {
+    Atomics.add(this.#changes, 0, 1);
+    Atomics.notify(this.#changes, 0);
+  }
+
   #start(): Worker {
     const started = threadStarting();
-    const worker = new Worker(programModule('store/hash-worker'), { name: 'lading-hash' });
+    const worker = new Worker(programModule('store/hash-worker'), {
+      name: 'lading-hash',
+      workerData: this.#changes.buffer,
+    });
     worker.on('message', (report: HashReport) => {
       if (report.kind === 'started') started();
       else this.#settle(report.id, report.hex);

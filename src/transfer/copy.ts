@@ -2,7 +2,7 @@ import { anySignal } from '../lib/abort.ts';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { freeMemory } from '../lib/free-memory.ts';
 import { Limiter } from '../lib/limiter.ts';
-import { chunkPassed } from '../lib/young-objects.ts';
+import { chunkFreed, chunkPasses } from '../lib/young-objects.ts';
 import {
   availablePlatforms,
   configPlatform,
@@ -64,6 +64,8 @@ const blobsAtOnce = 6;
 /** Bounds for indexes in indexes. @see registry.md 6.3 */
 const maxDepth = 4;
 const maxManifests = 1000;
+/** Between two reports of a blob: one for each chunk took 3 % of the processor in a copy of 144 MB. */
+const progressBytes = 256 * 1024;
 
 /**
  * Copies one image: blobs first, then the manifests that name them, indexes last. Only what the target lacks is read.
@@ -230,7 +232,7 @@ class ImageCopy {
     this.#signal.throwIfAborted();
     const { digest: layer, size } = descriptor;
     const { repositories, place, givesChunksAway } = this.#from;
-    const free = givesChunksAway ? freeMemory : () => {};
+    const free = givesChunksAway ? freeChunk : () => {};
     const options = { signal: this.#signal };
     const openUnverified = () => this.#counted(descriptor, this.#from.blob(descriptor, options));
     const open = () => verified(openUnverified(), descriptor, place);
@@ -256,12 +258,16 @@ class ImageCopy {
 
   async *#counted({ digest: layer, size }: Descriptor, content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     let bytes = 0;
+    let told = 0;
     this.#emit({ layer, size, state: 'copying', bytes });
     for await (const chunk of content) {
-      this.#signal.throwIfAborted();
-      bytes += chunk.byteLength;
+      const { byteLength } = chunk;
+      bytes += byteLength;
+      chunkPasses(byteLength);
       yield chunk;
-      chunkPassed(chunk.byteLength);
+      if (bytes - told < progressBytes && bytes < size) continue;
+      told = bytes;
+      this.#signal.throwIfAborted();
       this.#emit({ layer, size, state: 'copying', bytes });
     }
   }
@@ -279,6 +285,11 @@ class ImageCopy {
   #emit(progress: CopyProgress): void {
     this.#options.onProgress?.(progress);
   }
+}
+
+function freeChunk(chunk: Uint8Array): void {
+  chunkFreed(chunk.byteLength);
+  freeMemory(chunk);
 }
 
 const mismatches = ['ERR_LADING_DIGEST_MISMATCH', 'ERR_LADING_SIZE_MISMATCH', 'ERR_LADING_REGISTRY_DIGEST_MISMATCH'];
