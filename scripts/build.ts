@@ -1,11 +1,12 @@
 /**
- * Emits `dist/` for the published package: the types beside what package.json exports, and all modules, with those of
- * their packages, in a few files: `lading copy` has its first answer after 100 ms instead of 140.
+ * Emits `dist/` for the published package, with the modules of its packages in a few files: `lading copy` has its first
+ * answer after 100 ms instead of 140. What package.json exports, and what threads and child processes begin with, are
+ * modules with their types beside them; the program is `dist/program/`, CommonJS files that `bin/program.cjs` loads.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { build } from 'rolldown';
+import { type BuildOptions, build, type OutputOptions } from 'rolldown';
 import { programModules } from '../src/lib/program-module.ts';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
@@ -17,9 +18,8 @@ if (status !== 0) process.exit(status ?? 1);
 
 const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: Record<string, unknown> };
 const libraries = Object.keys(exports).flatMap((name) => (name.endsWith('.json') ? [] : [`${name.slice(2)}/index`]));
-const entries = ['cli/main', ...libraries, ...programModules];
+const entries = [...libraries, ...programModules];
 
-const isEntry = new RegExp(`/src/(${entries.join('|')})\\.ts$`);
 const chunks = {
   // What almost every command loads.
   base: /\/src\/(lib|oci)\//,
@@ -43,8 +43,11 @@ const notUsed = [
 ];
 const emptyPrefix = '\0not-used:';
 
-await build({
-  input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
+/** V8 keeps and reads text with one other character in two bytes for each. */
+const ascii = (code: string) =>
+  code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+const common: BuildOptions = {
   platform: 'node',
   // Has a binary beside it.
   external: 'koffi',
@@ -60,28 +63,47 @@ await build({
       },
     },
     {
-      // V8 keeps and reads text with one other character in two bytes for each.
       name: 'ascii',
       generateBundle(_options, bundle) {
-        const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-        for (const file of Object.values(bundle)) {
-          if (file.type === 'chunk') file.code = file.code.replace(/[^\0-\x7f]/g, escaped);
-        }
+        for (const file of Object.values(bundle)) if (file.type === 'chunk') file.code = ascii(file.code);
       },
     },
   ],
+};
+
+/** @param names of modules below `src/`, which become files of their own */
+function inChunks(names: readonly string[]): OutputOptions {
+  const isEntry = new RegExp(`/src/(${names.join('|')})\\.ts$`);
+  const groups = Object.entries(chunks).map(([name, modules], index, all) => ({
+    name,
+    test: (id: string) => modules.test(id) && !isEntry.test(id),
+    priority: all.length - index,
+  }));
+  return { codeSplitting: { groups } };
+}
+
+// Modules of `src/lib` look for files from where they are: whatever becomes of them is two folders below the package.
+await build({
+  ...common,
+  input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
   output: {
+    ...inChunks(entries),
     dir: 'dist',
     format: 'esm',
     entryFileNames: '[name].js',
-    // Two folders below the package, as the modules of `src/lib`, which look for files from where they are.
     chunkFileNames: 'chunks/[name]-[hash].js',
-    codeSplitting: {
-      groups: Object.entries(chunks).map(([name, modules], index, all) => ({
-        name,
-        test: (id) => modules.test(id) && !isEntry.test(id),
-        priority: all.length - index,
-      })),
-    },
   },
 });
+const { output } = await build({
+  ...common,
+  input: { main: 'src/cli/main.ts' },
+  // By these names the code that was compiled of it is found again.
+  output: {
+    ...inChunks(['cli/main']),
+    dir: 'dist/program',
+    format: 'cjs',
+    entryFileNames: '[name]-[hash].js',
+    chunkFileNames: '[name]-[hash].js',
+  },
+});
+writeFileSync('dist/program/entry', output[0].fileName);

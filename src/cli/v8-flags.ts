@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { threadStarts } from '../lib/thread-start.ts';
+import { compiling } from '../lib/compiling.ts';
 
 /** A flag of V8 with which it takes less of the memory or of the processor, and how it is by itself. */
 interface LeanFlag {
@@ -39,7 +39,7 @@ export function makeV8Lean(): void {
   setFlags('lean');
   // Threads load modules too: two of a pull take 45 ms less of the processor each.
   let starting = 0;
-  threadStarts.subscribe((message) => {
+  compiling.subscribe((message) => {
     starting += (message as { change: number }).change;
     setFlags(starting > 0 ? 'default' : 'lean');
   });

@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
+import { threadStarting } from '../lib/compiling.ts';
 import { debugLog } from '../lib/debug.ts';
 import { GrowingFile } from '../lib/growing-file.ts';
 import { programModule } from '../lib/program-module.ts';
-import { threadStarting } from '../lib/thread-start.ts';
 import type { DigestAlgorithm } from '../oci/digest.ts';
 
 export interface HashTask {

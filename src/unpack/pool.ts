@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { anySignal } from '../lib/abort.ts';
+import { threadStarting } from '../lib/compiling.ts';
 import { debugLog } from '../lib/debug.ts';
 import { LadingError } from '../lib/errors.ts';
 import type { LayerFacts } from '../lib/layer-facts.ts';
 import { giveFreedMemoryBack } from '../lib/lean-malloc.ts';
 import { programModule } from '../lib/program-module.ts';
-import { threadStarting } from '../lib/thread-start.ts';
 import { newRing } from './chunk-ring.ts';
 import { fromPlainError } from './errors.ts';
 import type { UnpackLimits } from './limits.ts';

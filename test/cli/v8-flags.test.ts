@@ -11,7 +11,7 @@ test('the flags are as they were, and compiled code fits, while threads load mod
     makeV8Lean();
     tags.push(cachedDataVersionTag());
     for (const change of [1, 1, -1, -1]) {
-      channel('lading:thread-starts').publish({ change });
+      channel('lading:compiling').publish({ change });
       tags.push(cachedDataVersionTag());
     }
     process.once('exit', () => console.log(JSON.stringify([...tags, cachedDataVersionTag()])));

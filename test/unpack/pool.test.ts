@@ -145,8 +145,8 @@ describe.skipIf(process.platform !== 'linux' || !isRoot)('unpack pool (needs roo
   test('tells how many threads load their modules, until all of them work or are gone', async () => {
     const counts: number[] = [];
     const take = (message: unknown) => counts.push((message as { change: number }).change);
-    subscribe('lading:thread-starts', take);
-    onTestFinished(() => void unsubscribe('lading:thread-starts', take));
+    subscribe('lading:compiling', take);
+    onTestFinished(() => void unsubscribe('lading:compiling', take));
     const two = new UnpackPool({ workers: 2 });
     two.warmUp(2);
     expect(counts).toEqual([1, 1]);

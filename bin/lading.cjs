@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+// The installed command: runs in this process when Node.js is new enough, else in one that npm installs the first time.
+'use strict';
+
+if (Number(process.versions.node.split('.')[0]) >= 24) require('./program.cjs').runProgram();
+else import('./newer-node.mjs').then(({ runWithNewerNode }) => runWithNewerNode(__filename));

@@ -1,0 +1,133 @@
+// Loads the program from the files that the build made of it, with what V8 compiled in earlier runs of the same command.
+// Node's own compile cache keeps only what runs while a module is loaded, not the functions that are called later: with
+// all of them a command asks its first request 20 ms earlier, and `lading version` takes 45 instead of 54 ms.
+'use strict';
+
+const fs = require('node:fs');
+const { createRequire, enableCompileCache } = require('node:module');
+const { basename, dirname, join } = require('node:path');
+const { Script } = require('node:vm');
+const { channel } = require('node:diagnostics_channel');
+
+const folder = join(__dirname, '..', 'dist', 'program');
+/** A run may meet functions that those before it did not: so many of them write down what is compiled by then. */
+const writtenRuns = 3;
+/** V8 takes compiled code as it is in memory, without a copy, when it begins at a multiple of this. */
+const alignment = 8;
+
+exports.runProgram = function runProgram() {
+  const cache = cacheFolder();
+  if (cache) enableCompileCache(join(cache, 'modules')); // for its threads and packages
+  const entry = fs.readFileSync(join(folder, 'entry'), 'utf8');
+  new Program(cache && join(cache, `${commandName()}-${basename(entry, '.js')}`)).load(entry);
+};
+
+class Program {
+  #cacheFile;
+  #cached;
+  #modules = new Map();
+  #scripts = new Map();
+  #native = createRequire(__filename);
+  #compiling = channel('lading:compiling');
+
+  constructor(cacheFile) {
+    this.#cacheFile = cacheFile;
+    this.#cached = (cacheFile && readCompiled(cacheFile)) || { runs: 0, code: new Map() };
+    // Last of all: the code is written under the flags under which it will be read.
+    if (cacheFile) process.once('beforeExit', () => process.once('exit', () => this.#save()));
+  }
+
+  load(name) {
+    const known = this.#modules.get(name);
+    if (known) return known.exports;
+    const module = { exports: {} };
+    this.#modules.set(name, module);
+    const filename = join(folder, name);
+    const source = `(function (exports, require, module, __filename, __dirname) {${fs.readFileSync(filename, 'latin1')}\n})`;
+    const cachedData = this.#cached.code.get(name);
+    this.#compiling.publish({ change: 1 });
+    const script = new Script(source, { filename, cachedData });
+    this.#compiling.publish({ change: -1 });
+    if (!cachedData || script.cachedDataRejected) this.#cached.runs = 0;
+    this.#scripts.set(name, script);
+    const require = (id) => (id.startsWith('./') ? this.load(id.slice(2)) : this.#foreign(id));
+    script.runInThisContext().call(module.exports, module.exports, require, module, filename, folder);
+    return module.exports;
+  }
+
+  #foreign(id) {
+    return id.startsWith('node:') ? process.getBuiltinModule(id) : this.#native(id);
+  }
+
+  #save() {
+    const runs = this.#cached.runs + 1;
+    if (runs > writtenRuns) return;
+    const code = new Map(this.#cached.code);
+    for (const [name, script] of this.#scripts) code.set(name, script.createCachedData());
+    writeCompiled(this.#cacheFile, runs, code);
+  }
+}
+
+/** The first argument, if it looks like the name of a command: each of them runs other functions. */
+function commandName() {
+  return /^[a-z-]{1,20}$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
+}
+
+/** Undefined where nothing is to be kept. */
+function cacheFolder() {
+  const { XDG_CACHE_HOME, HOME, NODE_DISABLE_COMPILE_CACHE } = process.env;
+  const parent = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
+  if (!parent || NODE_DISABLE_COMPILE_CACHE || !process.geteuid) return undefined;
+  return join(parent, 'lading', 'compiled');
+}
+
+/** Undefined where there is none, or somebody else could have written it. */
+function readCompiled(file) {
+  let fd;
+  try {
+    fd = fs.openSync(file, 'r');
+    const { uid, mode } = fs.fstatSync(fd);
+    if (uid !== process.geteuid() || mode & 0o022) return undefined;
+    const bytes = fs.readFileSync(fd);
+    const end = bytes.indexOf('\n');
+    const { runs, pieces } = JSON.parse(bytes.subarray(0, end));
+    const code = new Map();
+    let position = aligned(end + 1);
+    for (const [name, length] of pieces) {
+      code.set(name, bytes.subarray(position, position + length));
+      position = aligned(position + length);
+    }
+    return { runs, code };
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+}
+
+/** Whole or not at all; that it cannot be written is no matter of the command. */
+function writeCompiled(file, runs, code) {
+  const unfinished = `${file}.${process.pid}`;
+  try {
+    const pieces = [...code].map(([name, { length }]) => [name, length]);
+    const parts = [Buffer.from(`${JSON.stringify({ runs, pieces })}\n`), ...code.values()];
+    const cache = dirname(file);
+    fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
+    const padded = parts.flatMap((part) => [part, Buffer.alloc(aligned(part.length) - part.length)]);
+    fs.writeFileSync(unfinished, Buffer.concat(padded), { mode: 0o600, flag: 'wx', flush: true });
+    fs.renameSync(unfinished, file);
+    removeOthers(cache, basename(file));
+  } catch {}
+}
+
+/** Of the same command, by other builds and by runs that were killed. */
+function removeOthers(cache, name) {
+  const command = name.slice(0, name.indexOf('-main-'));
+  for (const other of fs.readdirSync(cache)) {
+    if (other !== name && other.startsWith(`${command}-main-`)) fs.rmSync(join(cache, other), { force: true });
+  }
+}
+
+function aligned(position) {
+  return Math.ceil(position / alignment) * alignment;
+}
