@@ -6,9 +6,11 @@
 const fs = require('node:fs');
 const { createRequire, enableCompileCache } = require('node:module');
 const { basename, dirname, join } = require('node:path');
+const { debuglog } = require('node:util');
 const { Script } = require('node:vm');
 const { channel } = require('node:diagnostics_channel');
 
+const debug = debuglog('lading:compiled');
 const folder = join(__dirname, '..', 'dist', 'program');
 /** A run may meet functions that those before it did not: so many of them write down what is compiled by then. */
 const writtenRuns = 3;
@@ -48,7 +50,9 @@ class Program {
     this.#compiling.publish({ change: 1 });
     const script = new Script(source, { filename, cachedData });
     this.#compiling.publish({ change: -1 });
-    if (!cachedData || script.cachedDataRejected) this.#cached.runs = 0;
+    const isCompiled = cachedData !== undefined && !script.cachedDataRejected;
+    debug('%s: %s', name, isCompiled ? 'compiled before' : 'compiled now');
+    if (!isCompiled) this.#cached.runs = 0;
     this.#scripts.set(name, script);
     const require = (id) => (id.startsWith('./') ? this.load(id.slice(2)) : this.#foreign(id));
     script.runInThisContext().call(module.exports, module.exports, require, module, filename, folder);

@@ -9,7 +9,7 @@ export function buildLading(): void {
   if (status !== 0) throw new Error(`the build ended with ${status}`);
 }
 
-export const ladingCommand: readonly string[] = [process.execPath, path('dist/cli/main.js')];
+export const ladingCommand: readonly string[] = [process.execPath, path('bin/lading.cjs')];
 
-/** Modules are compiled once, as with the installed command. */
-export const compileCache = { NODE_COMPILE_CACHE: path('node_modules/.cache/lading') };
+/** What is compiled once is kept apart from what the user's own runs keep. */
+export const compileCache = { XDG_CACHE_HOME: path('node_modules/.cache') };

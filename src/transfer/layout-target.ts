@@ -1,10 +1,12 @@
-import { mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
+import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
+import { makeFolders } from '../lib/make-folders.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
 import { parseJsonDocument } from '../oci/json-document.ts';
 import { BlobStore } from '../store/blob-store.ts';
-import { diskError } from '../store/disk.ts';
+import { diskError, syncDescriptor } from '../store/disk.ts';
 import { HashThread } from '../store/hash-thread.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
@@ -92,6 +94,7 @@ class LayoutTarget implements FileTarget {
 
   /** What the index names has its names on stable storage before. */
   async commit(): Promise<void> {
+    const threadEnded = this.#hashThread.close();
     await this.#blobs.syncNames();
     // The ingest is a lock: another process may be adding its own entry.
     const lock = await this.#blobs.openIngest('index');
@@ -103,6 +106,7 @@ class LayoutTarget implements FileTarget {
       await replaceFile(indexFile, JSON.stringify({ ...rest, manifests: [...kept, ...this.#entries] }));
     } finally {
       await lock.discard();
+      await threadEnded;
     }
   }
 
@@ -147,9 +151,15 @@ async function replaceFile(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   const unfinished = `${path}.${process.pid}`;
   try {
-    await mkdir(folder, { recursive: true });
-    await writeFile(unfinished, text, { flush: true });
-    await rename(unfinished, path);
+    makeFolders(folder);
+    const fd = openSync(unfinished, 'w');
+    try {
+      writeFileSync(fd, text);
+      await syncDescriptor(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(unfinished, path);
   } catch (error) {
     throw diskError(error, `write ${path}`, folder);
   }
