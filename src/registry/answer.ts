@@ -65,7 +65,8 @@ export function send(
 export class AnswerBody {
   /** Called when the rest will not come. */
   onFailure: () => void = () => {};
-  readonly #controller: Dispatcher.DispatchController;
+  /** Until the end: it keeps the piece of memory in which the head came. */
+  #controller: Dispatcher.DispatchController | undefined;
   readonly #chunks: Uint8Array[] = [];
   #waitingBytes = 0;
   #end: { readonly error?: Error } | undefined;
@@ -79,18 +80,16 @@ export class AnswerBody {
     if (chunk.byteLength === 0) return;
     this.#chunks.push(chunk);
     this.#waitingBytes += chunk.byteLength;
-    if (this.#waitingBytes >= maxWaitingBytes) this.#controller.pause();
+    if (this.#waitingBytes >= maxWaitingBytes) this.#controller?.pause();
     this.#wake();
   }
 
   end(): void {
-    this.#end ??= {};
-    this.#wake();
+    this.#ended({});
   }
 
   fail(error: Error): void {
-    this.#end ??= { error };
-    this.#wake();
+    this.#ended({ error });
     this.onFailure();
   }
 
@@ -100,7 +99,7 @@ export class AnswerBody {
       const chunk = this.#chunks.shift();
       if (chunk) {
         this.#waitingBytes -= chunk.byteLength;
-        if (this.#controller.paused && this.#waitingBytes < maxWaitingBytes) this.#controller.resume();
+        if (this.#controller?.paused && this.#waitingBytes < maxWaitingBytes) this.#controller.resume();
         return chunk;
       }
       if (this.#end?.error) throw this.#end.error;
@@ -113,6 +112,12 @@ export class AnswerBody {
 
   /** Gives up what was not read, and the connection with it. */
   close(): void {
-    if (!this.#end) this.#controller.abort(new Error('the body was not read to its end'));
+    this.#controller?.abort(new Error('the body was not read to its end'));
+  }
+
+  #ended(end: { readonly error?: Error }): void {
+    this.#end ??= end;
+    this.#controller = undefined;
+    this.#wake();
   }
 }

@@ -2,6 +2,7 @@ import { connect as connectTcp, type LookupFunction, type Socket } from 'node:ne
 import { type ConnectionOptions, createSecureContext, getCACertificates } from 'node:tls';
 import type { buildConnector as undiciConnector } from 'undici';
 import { errorCode } from '../lib/errors.ts';
+import { connectWithLargeReads } from './large-reads.ts';
 import { buildConnector } from './undici.ts';
 
 export interface TlsOptions {
@@ -108,32 +109,16 @@ function hasSlowAddress(error: Error): boolean {
   return error instanceof AggregateError && error.errors.some((one) => errorCode(one) === connectTimeoutCode);
 }
 
-/**
- * Of one read of a connection without TLS. Node.js takes 64 KiB, and each piece costs the same way through undici and
- * everything behind it: a copy of 144 MB took 14 % less time with this, 8 % less with 256 KiB.
- */
-const readBytes = 1024 * 1024;
-
 function openTcp(target: undiciConnector.Options, addressTimeoutMs: number, { lookup }: ConnectorOptions): Socket {
-  const socket: Socket = connectTcp({
+  const connect = target.protocol === 'http:' ? connectWithLargeReads : connectTcp;
+  return connect({
     host: target.hostname,
     port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
     noDelay: true,
     keepAlive: true,
     autoSelectFamilyAttemptTimeout: addressTimeoutMs,
     ...(lookup && { lookup }),
-    ...(target.protocol === 'http:' && {
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(readBytes),
-        callback: (bytes: number, buffer: Uint8Array) => {
-          const chunk = Buffer.allocUnsafeSlow(bytes);
-          chunk.set(buffer.subarray(0, bytes));
-          return socket.push(chunk);
-        },
-      },
-    }),
   });
-  return socket;
 }
 
 function createHandshake(options: ConnectorOptions): undiciConnector.connector {
