@@ -74,15 +74,25 @@ class Program {
 
 /** The first argument, if it looks like the name of a command: each of them runs other functions. */
 function commandName() {
-  return /^[a-z-]{1,20}$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
+  return /^[a-z][a-z-]{0,19}$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
 }
 
-/** Undefined where nothing is to be kept. */
+/** Undefined where nothing is to be kept, or where somebody else could have put something. */
 function cacheFolder() {
   const { XDG_CACHE_HOME, HOME, NODE_DISABLE_COMPILE_CACHE } = process.env;
   const parent = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
   if (!parent || NODE_DISABLE_COMPILE_CACHE || !process.geteuid) return undefined;
-  return join(parent, 'lading', 'compiled');
+  const cache = join(parent, 'lading', 'compiled');
+  try {
+    const found = fs.statSync(cache, { throwIfNoEntry: false });
+    return !found || isOursAlone(found) ? cache : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isOursAlone({ uid, mode }) {
+  return uid === process.geteuid() && (mode & 0o022) === 0;
 }
 
 /**
@@ -93,8 +103,7 @@ function readCompiled(file) {
   let fd;
   try {
     fd = fs.openSync(file, 'r');
-    const { uid, mode } = fs.fstatSync(fd);
-    if (uid !== process.geteuid() || mode & 0o022) return undefined;
+    if (!isOursAlone(fs.fstatSync(fd))) return undefined;
     const twice = fs.readFileSync(fd);
     const bytes = twice.subarray(0, twice.length / 2);
     if (!bytes.equals(twice.subarray(bytes.length))) return undefined;

@@ -1,5 +1,4 @@
-import type { Socket, TcpSocketConnectOpts } from 'node:net';
-import { connect } from 'node:net';
+import { connect, type Socket, type TcpSocketConnectOpts } from 'node:net';
 
 /**
  * Bytes of one read. Node.js takes 64 KiB, and each piece costs the same way through undici and everything behind it:

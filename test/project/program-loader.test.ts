@@ -123,6 +123,8 @@ describe('the loader of the program', () => {
     chownSync(keptFile(), 12345, 12345);
     expect(run().now).toEqual(['main', 'answer']);
     expect(statSync(keptFile()).uid).toBe(0);
+    chownSync(compiled(), 12345, 12345);
+    for (const _ of [1, 2]) expect(run().now).toEqual(['main', 'answer']);
   });
 
   test('forgets what it kept of an earlier build', () => {
@@ -137,7 +139,8 @@ describe('the loader of the program', () => {
     run(['pull'], { NODE_DISABLE_COMPILE_CACHE: '1' });
     expect(existsSync(cache)).toBe(false);
     run(['pull'], { XDG_CACHE_HOME: '/dev/null/none' });
-    run(['../../pull'], {});
+    run(['../../pull']);
+    run(['--root']);
     expect(kept()).toEqual(['other-main-1']);
   });
 
