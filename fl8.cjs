@@ -1,1 +1,0 @@
-const t0=performance.now(); const m={exports:{}}; process.dlopen(m,require.resolve('@koromix/koffi-linux-x64/linux_x64/koffi.node')); const t1=performance.now(); console.log('dlopen only',(t1-t0).toFixed(1), Object.keys(m.exports).length);
