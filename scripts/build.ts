@@ -102,6 +102,8 @@ const { output } = await build({
     ...inChunks(['cli/main']),
     dir: 'dist/program',
     format: 'cjs',
+    // Of Node's own modules too: its loader of ES modules knows nothing of code that the program loaded itself.
+    dynamicImportInCjs: false,
     entryFileNames: '[name]-[hash].js',
     chunkFileNames: '[name]-[hash].js',
   },

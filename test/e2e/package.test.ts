@@ -1,7 +1,7 @@
 /** The package as npm makes it: installed into an empty folder, its command and its modules work. */
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -93,6 +93,14 @@ describe.skipIf(missing)(`the package${missing ? ` (skipped: ${missing})` : ''}`
       expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
   });
 
+  test('its program imports nothing as an ES module, which only modules of Node.js can', async ({ skip }) => {
+    const program = path.join(installed(skip).folder, 'node_modules/lading/dist/program');
+    for (const name of await readdir(program)) {
+      const code = (await readFile(path.join(program, name), 'utf8')).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+      expect(code.match(/(?<![\w.$])import\(.*/)?.[0], name).toBeUndefined();
+    }
+  });
+
   test('lading demo', async ({ skip }) => {
     const at = installed(skip);
     const { exitCode, stdout, stderr } = await run(at, [bin(at), 'demo']);
@@ -113,6 +121,10 @@ describe.skipIf(missing)(`the package${missing ? ` (skipped: ${missing})` : ''}`
         const { exitCode, stdout, stderr } = await run(at, [bin(at), ...args], { stdin });
         expect([exitCode, stdout], stderr).toEqual([0, '[web/main] from the package\n']);
         expect((await run(at, [bin(at), '--root', root, 'check'])).exitCode).toBe(0);
+        const archive = path.join(folder, 'app.tar');
+        expect(await run(at, [bin(at), '--root', root, 'save', name, '-o', archive])).toMatchObject({ exitCode: 0 });
+        const other = await run(at, [bin(at), '--root', root, 'explain', '--diff', '--node', root, name]);
+        expect([other.exitCode, other.stderr], other.stdout).toEqual([0, '']);
       } finally {
         await registry.close();
       }
