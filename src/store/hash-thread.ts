@@ -66,7 +66,10 @@ export class HashThread {
   }
 
   async close(): Promise<void> {
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    // The report of a file that was given up just now would let the process end before the thread has.
+    worker?.removeAllListeners('message');
+    await worker?.terminate();
   }
 
   #changed(): void {

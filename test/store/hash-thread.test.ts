@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { BlobStore } from '../../src/store/blob-store.ts';
@@ -88,5 +90,10 @@ describe('a blob that another thread hashes', () => {
     const before = open();
     for (let count = 0; count < 5; count += 1) await (await ingestWith(pieces.slice(0, 3))).discard();
     await expect.poll(open).toBeLessThanOrEqual(before);
+  });
+
+  test('is given up just before the thread is ended: the process lives until it has ended', () => {
+    const program = fileURLToPath(new URL('support/hash-thread-closer.ts', import.meta.url));
+    expect(spawnSync(process.execPath, [program], { encoding: 'utf8' }).stdout).toBe('ended\n');
   });
 });
