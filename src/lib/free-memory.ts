@@ -8,5 +8,5 @@ import { chunkPasses } from './young-objects.ts';
 export function freeMemory(chunk: Uint8Array): void {
   const { buffer, byteLength } = chunk;
   if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
-  else chunkPasses(buffer.byteLength);
+  else chunkPasses(byteLength);
 }

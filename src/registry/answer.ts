@@ -1,7 +1,11 @@
 import type { Dispatcher } from 'undici';
 
-/** So many bytes wait for their reader at most; the connection is not read on then. Each stop and start costs 50 µs. */
-const maxWaitingBytes = 512 * 1024;
+/**
+ * When so many bytes wait for their reader, the connection is not read on until all of them are taken: each stop and
+ * start costs 50 µs. Not less than one read of a connection: each start brings one, and what undici has not parsed of a
+ * chunked body by the next stop is copied each time.
+ */
+const maxWaitingBytes = 1024 * 1024;
 
 /** What a server answers, once the head of it is there. */
 export interface Answer {
@@ -99,7 +103,7 @@ export class AnswerBody {
       const chunk = this.#chunks.shift();
       if (chunk) {
         this.#waitingBytes -= chunk.byteLength;
-        if (this.#controller?.paused && this.#waitingBytes < maxWaitingBytes) this.#controller.resume();
+        if (this.#controller?.paused && this.#waitingBytes === 0) this.#controller.resume();
         return chunk;
       }
       if (this.#end?.error) throw this.#end.error;

@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { chunkPasses } from '../../src/lib/young-objects.ts';
 import { cutBody } from '../support/hostile-server.ts';
 import { collect, descriptorOf, failureOf, newClient, newServer, noise, referenceAt } from './fixtures.ts';
 
@@ -31,6 +33,30 @@ describe('a good server', () => {
       [blob.length, 'blob'],
       [blob.length - 1_000_000, 'blob'],
     ]);
+  });
+
+  test('may send small pieces: not much of them is held for a slow reader', async () => {
+    const piece = `${(1024).toString(16)}\r\n${'x'.repeat(1024)}\r\n`;
+    const encoded = Buffer.from(piece.repeat(1024));
+    const mebibytes = 64;
+    const server = await newServer(async (_, response) => {
+      response.flushHeaders();
+      for (let sent = 0; sent < mebibytes; sent += 1)
+        await new Promise((resolve) => response.socket!.write(encoded, resolve));
+      response.socket!.end('0\r\n\r\n');
+    });
+    const { client } = newClient();
+    const { body } = await client.fetchBlob(referenceAt(server), { ...descriptor, size: mebibytes * mebibyte });
+    const before = process.memoryUsage().arrayBuffers;
+    let [bytes, most] = [0, 0];
+    for await (const { byteLength } of body) {
+      bytes += byteLength;
+      chunkPasses(byteLength);
+      if (bytes % (64 * 1024) === 0) await setImmediate();
+      most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    }
+    expect(bytes).toBe(mebibytes * mebibyte);
+    expect(most).toBeLessThan(32 * mebibyte);
   });
 
   test('is not asked for nothing', async () => {
