@@ -1,7 +1,8 @@
-import { closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../lib/errors.ts';
 import { tryFlock } from '../lib/libc.ts';
+import { makeFolders } from '../lib/make-folders.ts';
 
 /** A folder that only its holder may write to or remove. The kernel ends the lock with the process. */
 export interface FolderLock {
@@ -60,10 +61,10 @@ function tryLock(path: string): FolderLock | 'busy' {
 function openFolder(path: string): number {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      mkdirSync(path, { recursive: true });
+      makeFolders(path);
       return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT' || attempt === maxAttempts) throw error;
+      if (!['ENOENT', 'EEXIST'].includes(errorCode(error) ?? '') || attempt === maxAttempts) throw error;
     }
   }
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestHex, digestOf } from '../../src/oci/digest.ts';
+import { BlobStore } from '../../src/store/blob-store.ts';
 import { lockFolder, openStore } from '../../src/store/index.ts';
 import { fifoWithLateWriter } from '../support/fifo.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -160,6 +161,16 @@ describe('opening', () => {
     expect(store.layers.has(image.layers[0]!.diffId)).toBe(true);
     await expect(openStore(path.join(mountPoint, 'node'))).rejects.toMatchObject({ code: 'ERR_LADING_DISK_READ_ONLY' });
   });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'an ingest on a read-only file system says that it is (needs root)',
+    async () => {
+      const mountPoint = await tmpfs('64m');
+      expect(spawnSync('mount', ['-o', 'remount,ro', mountPoint]).status).toBe(0);
+      const blobs = new BlobStore(path.join(mountPoint, 'layout'));
+      await expect(blobs.openIngest('blob')).rejects.toMatchObject({ code: 'ERR_LADING_DISK_READ_ONLY' });
+    },
+  );
 });
 
 test('the root is an OCI image layout whose index follows the names', async () => {
