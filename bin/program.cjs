@@ -5,7 +5,7 @@
 
 const fs = require('node:fs');
 const { createRequire, enableCompileCache } = require('node:module');
-const { basename, dirname, join } = require('node:path');
+const { basename, dirname, isAbsolute, join } = require('node:path');
 const { debuglog } = require('node:util');
 const { Script } = require('node:vm');
 const { channel } = require('node:diagnostics_channel');
@@ -77,17 +77,27 @@ function commandName() {
   return /^[a-z][a-z-]{0,19}$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
 }
 
-/** Undefined where nothing is to be kept, or where somebody else could have put something. */
+/** There, and nobody else's; undefined where nothing is to be kept, or where that cannot be had. */
 function cacheFolder() {
-  const { XDG_CACHE_HOME, HOME, NODE_DISABLE_COMPILE_CACHE } = process.env;
-  const parent = XDG_CACHE_HOME || (HOME && join(HOME, '.cache'));
-  if (!parent || NODE_DISABLE_COMPILE_CACHE || !process.geteuid) return undefined;
+  const { XDG_CACHE_HOME = '', HOME = '', NODE_DISABLE_COMPILE_CACHE } = process.env;
+  // As its specification says, a relative one does not count.
+  const parent = isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(HOME, '.cache');
+  if (!isAbsolute(parent) || NODE_DISABLE_COMPILE_CACHE || !process.geteuid) return undefined;
   const cache = join(parent, 'lading', 'compiled');
   try {
-    const found = fs.statSync(cache, { throwIfNoEntry: false });
-    return !found || isOursAlone(found) ? cache : undefined;
+    if (!fs.existsSync(cache)) for (const folder of [parent, join(parent, 'lading'), cache]) makeFolder(folder);
+    return isOursAlone(fs.statSync(cache)) ? cache : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** One by one: asked for all of a path, Node.js tries for ever where the kernel lets nobody make folders. */
+function makeFolder(path) {
+  try {
+    fs.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
   }
 }
 
@@ -129,17 +139,16 @@ function writeCompiled(file, runs, code) {
   try {
     const pieces = [...code].map(([name, { length }]) => [name, length]);
     const parts = [Buffer.from(`${JSON.stringify({ runs, pieces })}\n`), ...code.values()];
-    const cache = dirname(file);
-    fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
     const padded = parts.flatMap((part) => [part, Buffer.alloc(aligned(part.length) - part.length)]);
     fs.writeFileSync(unfinished, Buffer.concat([...padded, ...padded]), { mode: 0o600, flag: 'wx' });
     fs.renameSync(unfinished, file);
-    removeOthers(cache, basename(file));
+    removeOthers(file);
   } catch {}
 }
 
 /** Of the same command, by other builds and by runs that were killed. */
-function removeOthers(cache, name) {
+function removeOthers(file) {
+  const [cache, name] = [dirname(file), basename(file)];
   const command = name.slice(0, name.indexOf('-main-'));
   for (const other of fs.readdirSync(cache)) {
     if (other !== name && other.startsWith(`${command}-main-`)) fs.rmSync(join(cache, other), { force: true });

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 
 const oldestMajor = 24;
 const nodeVersionRange = '24';
@@ -138,7 +138,8 @@ function cleanEnvironment() {
 
 /** Where what is fetched or compiled once is kept for this user. */
 export function cacheDirectory() {
-  return join(process.env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'lading');
+  const { XDG_CACHE_HOME = '' } = process.env;
+  return join(isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homeFolder(), '.cache'), 'lading');
 }
 
 /** As `src/lib/home-folder.ts`, which only a newer Node.js can load. */

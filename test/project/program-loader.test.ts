@@ -138,7 +138,12 @@ describe('the loader of the program', () => {
   test('keeps nothing where it may not, or shall not', () => {
     run(['pull'], { NODE_DISABLE_COMPILE_CACHE: '1' });
     expect(existsSync(cache)).toBe(false);
-    run(['pull'], { XDG_CACHE_HOME: '/dev/null/none' });
+    for (const none of ['/dev/null/none', '/proc/none', path.join(folder, 'none/none')]) {
+      run(['pull'], { XDG_CACHE_HOME: none });
+    }
+    run(['pull'], { XDG_CACHE_HOME: '', HOME: '' });
+    run(['pull'], { XDG_CACHE_HOME: 'relative', HOME: path.join(folder, 'none') });
+    expect(existsSync('relative')).toBe(false);
     run(['../../pull']);
     run(['--root']);
     expect(kept()).toEqual(['other-main-1']);
