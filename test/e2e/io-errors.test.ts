@@ -10,6 +10,8 @@ import { runLading } from '../support/lading-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const image = testImage({ layers: [tarOf({ 'a/': '', 'a/one': noise(2_000_000, 1) }), tarOf({ 'b/two': 'two' })] });
+/** Where the first layer is received; a single piece goes to the kernel by write(2), several by writev(2). */
+const received = `ingest/blob-${image.layers[0]!.digest.replace(':', '-')}/data`;
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** strace(1) makes system calls of the real program fail, as a failing device does. */
@@ -28,9 +30,9 @@ describe.skipIf(why)(`a device that reports I/O errors (needs: ${why ?? 'nothing
     ['fsync', 'EIO', 'ERR_LADING_DISK_FAILING', 'blobs/sha256'],
     ['fsync', 'EIO', 'ERR_LADING_DISK_FAILING', 'layers'],
     ['syncfs', 'EIO', 'ERR_LADING_DISK_FAILING'],
-    ['writev', 'EIO', 'ERR_LADING_DISK_FAILING'],
+    ['write,writev', 'EIO', 'ERR_LADING_DISK_FAILING', received],
     ['utimensat', 'EIO', 'ERR_LADING_DISK_FAILING'],
-    ['writev', 'ENOSPC', 'ERR_LADING_DISK_FULL'],
+    ['write,writev', 'ENOSPC', 'ERR_LADING_DISK_FULL', received],
     ['syncfs', 'ENOSPC', 'ERR_LADING_DISK_FULL'],
   ])(
     '%s %s: one clear error, nothing half-made, and the next pull succeeds',
