@@ -143,7 +143,11 @@ function writeCompiled(file, runs, code) {
     fs.writeFileSync(unfinished, Buffer.concat([...padded, ...padded]), { mode: 0o600, flag: 'wx' });
     fs.renameSync(unfinished, file);
     removeOthers(file);
-  } catch {}
+  } catch {
+    try {
+      fs.rmSync(unfinished, { force: true });
+    } catch {}
+  }
 }
 
 /** Of the same command, by other builds and by runs that were killed. */

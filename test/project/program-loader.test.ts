@@ -149,6 +149,13 @@ describe('the loader of the program', () => {
     expect(kept()).toEqual(['other-main-1']);
   });
 
+  test('leaves nothing behind where it cannot write it all', () => {
+    mkdirSync(keptFile(), { recursive: true });
+    chmodSync(compiled(), 0o700);
+    for (const _ of [1, 2]) expect(run().now).toEqual(['main', 'answer']);
+    expect(kept()).toEqual(['pull-main-1']);
+  });
+
   test('is right for several processes at once, and leaves nothing unfinished', async () => {
     const all = Array.from({ length: 6 }, () => {
       const child = spawn(process.execPath, [...command(), 'pull'], { env: environment(), stdio: 'ignore' });
