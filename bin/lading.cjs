@@ -3,4 +3,4 @@
 'use strict';
 
 if (Number(process.versions.node.split('.')[0]) >= 24) require('./program.cjs').runProgram();
-else import('./newer-node.mjs').then(({ runWithNewerNode }) => runWithNewerNode(__filename));
+else import('./toolchain.mjs').then(({ runNode }) => runNode([__filename, ...process.argv.slice(2)]));

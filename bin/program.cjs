@@ -77,7 +77,10 @@ function commandName() {
   return /^[a-z][a-z-]{0,19}$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
 }
 
-/** There, and nobody else's; undefined where nothing is to be kept, or where that cannot be had. */
+/**
+ * As `cacheDirectory` of `toolchain.mjs`, which takes longer to load. There, and nobody else's; undefined where nothing is
+ * to be kept, or where that cannot be had.
+ */
 function cacheFolder() {
   const { XDG_CACHE_HOME = '', HOME = '', NODE_DISABLE_COMPILE_CACHE } = process.env;
   // As its specification says, a relative one does not count.

@@ -1,6 +1,6 @@
 // What the npm scripts and the installed command need before TypeScript can run: the packages of this project and a
 // Node.js that is new enough. Runs on Node 20 with nothing installed, so: plain JavaScript, no imports but Node's own.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -12,7 +12,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { constants, homedir, userInfo } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 
 const oldestMajor = 24;
@@ -57,6 +57,15 @@ export function ensureNode() {
   moveUnlessThere(partial, prefix);
   rmSync(partial, { recursive: true, force: true });
   return binary;
+}
+
+/** Runs a Node.js that is new enough in place of this process, which ends as that one ends. */
+export function runNode(args, options = {}) {
+  const child = spawn(ensureNode(), args, { stdio: 'inherit', ...options });
+  // The terminal sends Ctrl-C to the whole process group: the child decides what to do, this process waits for it.
+  for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
 }
 
 /** Installs the packages of `root` when package-lock.json is newer than the last installation. */
