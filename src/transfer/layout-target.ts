@@ -1,12 +1,10 @@
-import { closeSync, openSync, renameSync, writeFileSync } from 'node:fs';
-import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
-import { makeFolders } from '../lib/make-folders.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
 import { parseJsonDocument } from '../oci/json-document.ts';
 import { BlobStore } from '../store/blob-store.ts';
-import { diskError, syncDescriptor } from '../store/disk.ts';
+import { diskError } from '../store/disk.ts';
 import { HashThread } from '../store/hash-thread.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
@@ -151,15 +149,8 @@ async function replaceFile(path: string, text: string): Promise<void> {
   const folder = dirname(path);
   const unfinished = `${path}.${process.pid}`;
   try {
-    makeFolders(folder);
-    const fd = openSync(unfinished, 'w');
-    try {
-      writeFileSync(fd, text);
-      await syncDescriptor(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(unfinished, path);
+    await writeFile(unfinished, text, { flush: true });
+    await rename(unfinished, path);
   } catch (error) {
     throw diskError(error, `write ${path}`, folder);
   }
