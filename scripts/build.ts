@@ -21,8 +21,8 @@ const libraries = Object.keys(exports).flatMap((name) => (name.endsWith('.json')
 const entries = [...libraries, ...programModules];
 
 const chunks = {
-  // What almost every command loads, but for what a thread that only hashes needs.
-  base: /\/src\/(lib|oci)\/(?!growing-file)/,
+  // What almost every command loads.
+  base: /\/src\/(lib|oci)\//,
   registry: /\/src\/registry\//,
 };
 

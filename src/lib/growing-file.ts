@@ -47,18 +47,13 @@ const waitMs = 50;
  */
 export function waitForGrowth(state: SharedArrayBuffer, consumed: number, checkStop: () => void): number | undefined {
   const words = new Int32Array(state);
+  const longs = new BigInt64Array(state);
   for (;;) {
     const change = Atomics.load(words, changes);
-    const there = growthNow(state, consumed);
-    if (there !== 'no-more') return there;
+    if (Atomics.load(words, abandonedFlag) === 1) return undefined;
+    const there = Number(Atomics.load(longs, bytesThere));
+    if (there > consumed) return there;
     checkStop();
     Atomics.wait(words, changes, change, waitMs);
   }
-}
-
-/** As `waitForGrowth`, without waiting. */
-export function growthNow(state: SharedArrayBuffer, consumed: number): number | undefined | 'no-more' {
-  if (Atomics.load(new Int32Array(state), abandonedFlag) === 1) return undefined;
-  const there = Number(Atomics.load(new BigInt64Array(state), bytesThere));
-  return there > consumed ? there : 'no-more';
 }

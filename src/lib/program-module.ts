@@ -4,7 +4,6 @@ export const programModules = [
   'lib/overlay-mount-child',
   'runtime/embedded/init',
   'runtime/user-namespace-preload',
-  'store/hash-worker',
   'unpack/worker',
 ] as const;
 

@@ -20,7 +20,6 @@ import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Digest, type DigestAlgorithm, Digester, digestAlgorithm } from '../oci/digest.ts';
 import { diskError, makeFolder, sizeOf, syncDescriptor, syncFolder } from './disk.ts';
 import { type FolderLock, type FolderLockOptions, lockFolder } from './folder-lock.ts';
-import type { GrowingHash, HashThread } from './hash-thread.ts';
 import { digestMismatch, sizeMismatch } from './wrong-content.ts';
 
 /**
@@ -58,8 +57,6 @@ export interface IngestOptions extends FolderLockOptions {
   readonly maxBytes?: number | undefined;
   /** What the bytes are hashed with while they come; another algorithm at `commit` costs reading them again. */
   readonly algorithm?: DigestAlgorithm | undefined;
-  /** Hashes there instead of here; needs `maxBytes`, which is then the size of the blob. */
-  readonly hashThread?: HashThread | undefined;
   /** Told of each chunk once the kernel has its bytes: nothing here uses its memory any more. */
   readonly onWritten?: ((chunk: Uint8Array) => void) | undefined;
   /** Told how many bytes of the file can be read, whenever there are more. */
@@ -107,7 +104,6 @@ export class FileIngest implements BlobIngest {
   readonly #options: IngestOptions;
   readonly #blobPath: (digest: Digest) => string;
   #digester: Digester;
-  #beside: GrowingHash | undefined;
   #offset = 0;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -125,7 +121,6 @@ export class FileIngest implements BlobIngest {
     this.#options = to.options;
     this.#blobPath = to.blobPath;
     this.#digester = new Digester(to.options.algorithm);
-    this.#beside = this.#hashBeside();
   }
 
   /** @returns undefined if the key is busy and `whenBusy` is `give-up` */
@@ -134,15 +129,13 @@ export class FileIngest implements BlobIngest {
       const lock = await lockFolder(folder, to.options);
       if (!lock) return undefined;
       let fd: number | undefined;
-      let ingest: FileIngest | undefined;
       try {
         fd = openData(join(folder, 'data'));
-        ingest = new FileIngest(key, folder, fd, lock, to);
+        const ingest = new FileIngest(key, folder, fd, lock, to);
         await ingest.#takeUp();
         crashPoint('ingest-opened');
         return ingest;
       } catch (error) {
-        if (ingest) ingest.#beside?.abandon();
         if (fd !== undefined) closeSync(fd);
         else removeIfEmpty(folder);
         await lock.release();
@@ -169,7 +162,7 @@ export class FileIngest implements BlobIngest {
       await this.discard();
       throw sizeMismatch(this.key, maxBytes, `at least ${size}`);
     }
-    if (!this.#beside) this.#digester.update(chunk);
+    this.#digester.update(chunk);
     this.#offset += chunk.byteLength;
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.byteLength;
@@ -188,8 +181,6 @@ export class FileIngest implements BlobIngest {
     await this.flush();
     ftruncateSync(this.#fd);
     this.#digester = new Digester(this.#options.algorithm);
-    this.#beside?.abandon();
-    this.#beside = this.#hashBeside();
     this.#offset = 0;
     this.#writtenBytes = 0;
   }
@@ -235,13 +226,13 @@ export class FileIngest implements BlobIngest {
       return;
     }
     const buffer = Buffer.allocUnsafe(Math.min(readBytes, size));
-    while (!this.#beside) {
+    for (;;) {
       signal?.throwIfAborted();
       const { bytesRead } = await readDescriptor(this.#fd, buffer, 0, buffer.byteLength, this.#digester.size);
       if (bytesRead === 0) break;
       this.#digester.update(buffer.subarray(0, bytesRead));
     }
-    this.#offset = size;
+    this.#offset = this.#digester.size;
     this.#grown(this.#offset);
   }
 
@@ -271,23 +262,13 @@ export class FileIngest implements BlobIngest {
     crashPoint('ingest-written');
   }
 
-  #hashBeside(): GrowingHash | undefined {
-    const { hashThread, maxBytes: size, algorithm = 'sha256' } = this.#options;
-    return size === undefined ? undefined : hashThread?.begin({ path: this.dataFile, size, algorithm });
-  }
-
   #grown(bytes: number): void {
     this.#writtenBytes = bytes;
-    this.#beside?.grow(bytes);
     this.#options.onGrown?.(bytes);
   }
 
   async #digest(algorithm: DigestAlgorithm): Promise<Digest> {
-    if (algorithm === (this.#options.algorithm ?? 'sha256')) {
-      if (!this.#beside) return this.#digester.digest();
-      const hex = this.#offset === this.#options.maxBytes ? await this.#beside.hex : undefined;
-      if (hex !== undefined) return `${algorithm}:${hex}` as Digest;
-    }
+    if (algorithm === (this.#options.algorithm ?? 'sha256')) return this.#digester.digest();
     const hash = createHash(algorithm);
     const buffer = Buffer.allocUnsafe(readBytes);
     for (let position = 0; ; ) {
@@ -330,7 +311,6 @@ export class FileIngest implements BlobIngest {
 
   async #end(): Promise<void> {
     this.#ended = true;
-    this.#beside?.abandon();
     closeSync(this.#fd);
     await this.#lock.release();
   }

@@ -5,7 +5,6 @@ import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/
 import { parseJsonDocument } from '../oci/json-document.ts';
 import { BlobStore } from '../store/blob-store.ts';
 import { diskError } from '../store/disk.ts';
-import { HashThread } from '../store/hash-thread.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
@@ -33,14 +32,11 @@ export async function openLayoutTarget(folder: string): Promise<FileTarget> {
 
 /** Smaller blobs are stored in one go, from memory: that takes a third of the time, most of which is for the calls. */
 const maxGatheredBytes = 1024 * 1024;
-/** Larger ones are hashed in another thread: a copy of 768 MiB took 17 % less time so, and 9 % more of the processor. */
-const minBytesToHashBeside = 16 * 1024 * 1024;
 
 class LayoutTarget implements FileTarget {
   readonly #folder: string;
   readonly #blobs: BlobStore;
   readonly #entries: LayoutEntry[] = [];
-  readonly #hashThread = new HashThread();
 
   constructor(folder: string, blobs: BlobStore) {
     this.#folder = folder;
@@ -67,8 +63,7 @@ class LayoutTarget implements FileTarget {
     const { digest, size } = descriptor;
     const algorithm = digestAlgorithm(digest);
     const key = `copy-${algorithm}-${digestHex(digest)}`;
-    const hashThread = size >= minBytesToHashBeside ? this.#hashThread : undefined;
-    const options = { maxBytes: size, algorithm, signal, onWritten: free, hashThread };
+    const options = { maxBytes: size, algorithm, signal, onWritten: free };
     const ingest = await this.#blobs.openIngest(key, options);
     try {
       if (ingest.offset > 0) await ingest.restart();
@@ -92,7 +87,6 @@ class LayoutTarget implements FileTarget {
 
   /** What the index names has its names on stable storage before. */
   async commit(): Promise<void> {
-    const threadEnded = this.#hashThread.close();
     await this.#blobs.syncNames();
     // The ingest is a lock: another process may be adding its own entry.
     const lock = await this.#blobs.openIngest('index');
@@ -104,12 +98,10 @@ class LayoutTarget implements FileTarget {
       await replaceFile(indexFile, JSON.stringify({ ...rest, manifests: [...kept, ...this.#entries] }));
     } finally {
       await lock.discard();
-      await threadEnded;
     }
   }
 
   async close(): Promise<void> {
-    await this.#hashThread.close();
     await rmdir(join(this.#folder, 'ingest')).catch(() => {});
   }
 }
