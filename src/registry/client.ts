@@ -25,6 +25,7 @@ import {
   fetchManifest,
   pushManifest,
   type ResolvedManifest,
+  type ResolveOptions,
   resolveManifest,
 } from './manifests.ts';
 import { proxiesOf } from './proxy.ts';
@@ -115,10 +116,10 @@ export class RegistryClient {
   }
 
   /**
-   * What a reference means at its registry now. A tag costs one HEAD, a digest one GET, whose content comes along.
-   * Without tag and digest, `latest` is meant. A mirror is asked what a tag means only if it may say so.
+   * What a reference means at its registry now. A tag costs one HEAD, or one GET with its content; a digest one GET, whose
+   * content comes along. Without tag and digest, `latest` is meant. A mirror is asked what a tag means only if it may say so.
    */
-  resolve(reference: Reference, options: CallOptions = {}): Promise<ResolvedManifest> {
+  resolve(reference: Reference, options: ResolveOptions = {}): Promise<ResolvedManifest> {
     const operation = reference.digest === undefined ? 'resolve' : 'pull';
     return this.#atFirstOf(reference, operation, options, (endpoint, one) =>
       resolveManifest(this.#requester, endpoint, reference, one),

@@ -25,7 +25,7 @@ export { isForeignLayer } from './foreign-layer.ts';
 export { defaultCertsDirs } from './hosts/directory.ts';
 export { type Mirror, type MirrorTable, parseMirrors } from './hosts/mirrors.ts';
 export { machineCredentials } from './machine-credentials.ts';
-export { type FetchedManifest, maxManifestBytes, type ResolvedManifest } from './manifests.ts';
+export { type FetchedManifest, maxManifestBytes, type ResolvedManifest, type ResolveOptions } from './manifests.ts';
 export type { RateLimit } from './rate-limit.ts';
 export type { ReferrersOptions } from './referrers.ts';
 export { isUnreachable, RegistryError, type RegistryErrorData, type RegistryErrorKind } from './registry-error.ts';

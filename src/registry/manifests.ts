@@ -8,7 +8,14 @@ import { bytesWithDigest, codingOf, decodedBytes } from './content-coding.ts';
 import type { Endpoint } from './endpoint.ts';
 import { addReferrer, type Referrer, referrerIn, removeReferrer } from './referrers-tag.ts';
 import { RegistryError } from './registry-error.ts';
-import type { ReadResponse, RegistryRequest, RegistryResponse, Requester, SendOptions } from './requester.ts';
+import type {
+  CallOptions,
+  ReadResponse,
+  RegistryRequest,
+  RegistryResponse,
+  Requester,
+  SendOptions,
+} from './requester.ts';
 import { repositoryScope } from './scope.ts';
 import { contentError, statusError } from './status-error.ts';
 import { headerOf } from './transport.ts';
@@ -19,8 +26,13 @@ export interface ResolvedManifest {
   readonly responseMs: number;
   /** Which endpoint said so: host with optional port. */
   readonly host: string;
-  /** The verified manifest, where it had to be fetched to resolve; it need not be fetched again. */
+  /** The verified manifest, where it was wanted or had to be fetched to resolve; it need not be fetched again. */
   readonly content?: Uint8Array;
+}
+
+export interface ResolveOptions extends CallOptions {
+  /** Asks for the manifest along with what the tag means: one request instead of two, for who needs it in any case. */
+  readonly withContent?: boolean | undefined;
 }
 
 export interface FetchedManifest {
@@ -33,14 +45,14 @@ export const maxManifestBytes = 4 * 1024 * 1024;
 
 /**
  * HEAD, which is short and which Docker Hub does not count as a pull; GET where HEAD fails or does not tell enough,
- * and for a digest.
+ * where the content is wanted, and for a digest.
  * @see registry.md 6.1
  */
 export async function resolveManifest(
   requester: Requester,
   endpoint: Endpoint,
   reference: Reference,
-  options: SendOptions,
+  { withContent, ...options }: ResolveOptions & SendOptions,
 ): Promise<ResolvedManifest> {
   const startedAt = performance.now();
   const { host } = endpoint;
@@ -50,15 +62,19 @@ export async function resolveManifest(
     const { bytes, mediaType } = await fetchManifest(requester, endpoint, reference, digest, options);
     return { descriptor: { mediaType, digest, size: bytes.length }, responseMs: elapsed(), host, content: bytes };
   }
-  const head = await requester.send(endpoint, { ...manifestRequest('HEAD', reference), accept: headStatuses }, options);
-  const responseMs = elapsed();
-  const descriptor = head.status === 200 ? describedBy(head) : undefined;
-  if (descriptor) {
-    if (descriptor.size > maxManifestBytes) throw tooLarge(head);
-    return { descriptor, responseMs, host };
+  let rest = options;
+  if (!withContent) {
+    const request = { ...manifestRequest('HEAD', reference), accept: headStatuses };
+    const head = await requester.send(endpoint, request, options);
+    const responseMs = elapsed();
+    const descriptor = head.status === 200 ? describedBy(head) : undefined;
+    if (descriptor) {
+      if (descriptor.size > maxManifestBytes) throw tooLarge(head);
+      return { descriptor, responseMs, host };
+    }
+    // A HEAD that was answered 500 has been sent as often as a request is.
+    if (head.status === 500) rest = { ...options, attempts: 1 };
   }
-  // A HEAD that was answered 500 has been sent as often as a request is.
-  const rest = head.status === 500 ? { ...options, attempts: 1 } : options;
   const response = await requester.read(endpoint, manifestRequest('GET', reference), maxManifestBytes, rest);
   const received = manifestIn(response);
   const bytes = encodedOf(received, response) ?? received;

@@ -1,19 +1,22 @@
 import { LadingError } from '../lib/errors.ts';
 import { type Descriptor, type Digest, formatReference, type Reference } from '../oci/index.ts';
-import { isForeignLayer, type RegistryClient } from '../registry/index.ts';
+import { isForeignLayer, type RegistryClient, type ResolvedManifest } from '../registry/index.ts';
 import type { ImageSource, ImageTarget, OfferedBlob, Repository, TakenImage, TransferOptions } from './places.ts';
 
 /** An image on a registry. @param reference as `pullReference` gives it */
 export function registrySource(registry: RegistryClient, reference: Reference): ImageSource {
   const rejections = new Map<Digest, () => boolean>();
+  let resolved: ResolvedManifest | undefined;
   return {
     place: `registry ${reference.registry}`,
     repositories: [reference],
     givesChunksAway: true,
     async resolve(options) {
-      return (await registry.resolve(reference, options)).descriptor;
+      resolved = await registry.resolve(reference, { ...options, withContent: true });
+      return resolved.descriptor;
     },
     async manifest(digest, options) {
+      if (resolved?.content && resolved.descriptor.digest === digest) return resolved.content;
       return (await registry.fetchManifest(reference, digest, options)).bytes;
     },
     async *blob(descriptor, { start = 0, ...options }) {
