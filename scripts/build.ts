@@ -43,6 +43,16 @@ const notUsed = [
 ];
 const emptyPrefix = '\0not-used:';
 
+/**
+ * undici copies each piece of an answer into the memory of its parser. In the midst of a body whose length is known the
+ * parser only counts and looks at nothing: a copy of 144 MB takes 5 % less time without.
+ */
+const notCopied = {
+  module: /\/undici\/lib\/dispatcher\/client-h1\.js$/,
+  statement: 'currentBuffer.set(chunk)',
+  unless: 'this.bytesRead > 0 && !this.hasTransferEncoding && this.contentLength - this.bytesRead > chunk.length',
+};
+
 /** V8 keeps and reads text with one other character in two bytes for each. */
 const ascii = (code: string) =>
   code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
@@ -60,6 +70,15 @@ const common: BuildOptions = {
         if (!id.startsWith(emptyPrefix)) return;
         const source = id.slice(emptyPrefix.length);
         return notUsed.find(({ module }) => module.test(source))!.instead;
+      },
+    },
+    {
+      name: 'without-needless-copies',
+      transform(code, id) {
+        const { module, statement, unless } = notCopied;
+        if (!module.test(id)) return;
+        if (code.split(statement).length !== 2) throw new Error(`${id} has another way to copy: look at it anew`);
+        return code.replace(statement, `if (!(${unless})) ${statement}`);
       },
     },
     {
