@@ -16,6 +16,7 @@ const folder = join(__dirname, '..', 'dist', 'program');
 const writtenRuns = 3;
 /** V8 takes compiled code as it is in memory, without a copy, when it begins at a multiple of this. */
 const alignment = 8;
+const pieceBytes = 64 * 1024;
 
 exports.runProgram = function runProgram() {
   const cache = cacheFolder();
@@ -117,9 +118,8 @@ function readCompiled(file) {
   try {
     fd = fs.openSync(file, 'r');
     if (!isOursAlone(fs.fstatSync(fd))) return undefined;
-    const twice = fs.readFileSync(fd);
-    const bytes = twice.subarray(0, twice.length / 2);
-    if (!bytes.equals(twice.subarray(bytes.length))) return undefined;
+    const bytes = readTwice(fd);
+    if (!bytes) return undefined;
     const end = bytes.indexOf('\n');
     const { runs, pieces } = JSON.parse(bytes.subarray(0, end));
     const code = new Map();
@@ -134,6 +134,19 @@ function readCompiled(file) {
   } finally {
     if (fd !== undefined) fs.closeSync(fd);
   }
+}
+
+/** The first half of a file whose second half is the same; not all of both at once, as fresh memory takes its time. */
+function readTwice(fd) {
+  const bytes = Buffer.allocUnsafeSlow(fs.fstatSync(fd).size / 2);
+  const piece = Buffer.allocUnsafeSlow(pieceBytes);
+  if (fs.readSync(fd, bytes, 0, bytes.length, 0) !== bytes.length) return undefined;
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    const there = bytes.subarray(at, at + pieceBytes);
+    const again = piece.subarray(0, fs.readSync(fd, piece, 0, there.length, bytes.length + at));
+    if (!there.equals(again)) return undefined;
+  }
+  return bytes;
 }
 
 /** Whole or not at all; that it cannot be written is no matter of the command. */
