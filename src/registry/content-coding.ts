@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-import * as zlib from 'node:zlib';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 
 /**
@@ -8,18 +7,29 @@ import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
  * @see registry.md 8.2
  */
 
-const decoders: Readonly<Record<string, (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer>> = {
-  gzip: zlib.gunzipSync,
-  'x-gzip': zlib.gunzipSync,
-  deflate: zlib.inflateSync,
-  zstd: zlib.zstdDecompressSync,
-};
+interface Decoder {
+  decode(bytes: Uint8Array, options: { maxOutputLength: number }): Buffer;
+  stream(): NodeJS.ReadWriteStream & Readable;
+}
 
-const streamDecoders: Readonly<Record<string, () => NodeJS.ReadWriteStream & Readable>> = {
-  gzip: () => zlib.createGunzip(),
-  'x-gzip': () => zlib.createGunzip(),
-  deflate: () => zlib.createInflate(),
-  zstd: () => zlib.createZstdDecompress(),
+/** Hardly ever needed, and takes 2 ms to load. */
+const zlib = () => process.getBuiltinModule('node:zlib');
+
+const gzip: Decoder = {
+  decode: (bytes, options) => zlib().gunzipSync(bytes, options),
+  stream: () => zlib().createGunzip(),
+};
+const decoders: Readonly<Record<string, Decoder>> = {
+  gzip,
+  'x-gzip': gzip,
+  deflate: {
+    decode: (bytes, options) => zlib().inflateSync(bytes, options),
+    stream: () => zlib().createInflate(),
+  },
+  zstd: {
+    decode: (bytes, options) => zlib().zstdDecompressSync(bytes, options),
+    stream: () => zlib().createZstdDecompress(),
+  },
 };
 
 /** Undefined when there is none, or none that can be undone. */
@@ -48,7 +58,7 @@ export function decodedBytes(
   maxBytes: number,
 ): Uint8Array | undefined {
   try {
-    return coding === undefined ? undefined : decoders[coding]?.(received, { maxOutputLength: maxBytes });
+    return coding === undefined ? undefined : decoders[coding]?.decode(received, { maxOutputLength: maxBytes });
   } catch {
     return undefined;
   }
@@ -56,5 +66,5 @@ export function decodedBytes(
 
 /** Decodes a stream of one of the codings. */
 export function decoderFor(coding: string): NodeJS.ReadWriteStream & Readable {
-  return streamDecoders[coding]!();
+  return decoders[coding]!.stream();
 }

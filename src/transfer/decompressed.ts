@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { defaultLimits } from '../unpack/limits.ts';
 import { looksLikeZstd, ZstdFrameWalker } from '../unpack/zstd-frames.ts';
 
@@ -30,7 +29,7 @@ export async function* decompressed(content: AsyncIterable<Uint8Array>): AsyncIt
   const { start, all } = await peek(content);
   const compression = compressionOf(start);
   if (compression === 'none') yield* all;
-  else if (compression === 'gzip') yield* through(all, createGunzip());
+  else if (compression === 'gzip') yield* through(all, (await import('node:zlib')).createGunzip());
   else yield* unzstd(all);
 }
 
@@ -67,6 +66,7 @@ async function* through(
 
 /** Frame by frame, since the stream of Node stops after the first. */
 async function* unzstd(content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const { constants, createZstdDecompress } = await import('node:zlib');
   const params = { [constants.ZSTD_d_windowLogMax]: Math.ceil(Math.log2(defaultLimits.maxZstdWindowSize)) };
   const pieces = zstdPieces(content);
   for (let piece = await pieces.next(); !piece.done; piece = await pieces.next()) {
