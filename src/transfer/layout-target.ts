@@ -8,7 +8,7 @@ import { diskError } from '../store/disk.ts';
 import { invalid } from './errors.ts';
 import { type LayoutEntry, layoutEntries, refNameAnnotation } from './layout-entries.ts';
 import type { FileTarget, OfferedBlob, TakenImage, TransferOptions } from './places.ts';
-import { collect } from './verified.ts';
+import { begun, collect } from './verified.ts';
 
 /**
  * An OCI layout in a folder, made if it is not there. What it has already stays; an image that had the same label loses
@@ -64,10 +64,14 @@ class LayoutTarget implements FileTarget {
     const algorithm = digestAlgorithm(digest);
     const key = `copy-${algorithm}-${digestHex(digest)}`;
     const options = { maxBytes: size, algorithm, signal, onWritten: free };
-    const ingest = await this.#blobs.openIngest(key, options);
+    const content = begun(openUnverified());
+    const ingest = await this.#blobs.openIngest(key, options).catch((error) => {
+      content.giveUp();
+      throw error;
+    });
     try {
       if (ingest.offset > 0) await ingest.restart();
-      for await (const chunk of openUnverified()) await ingest.append(chunk);
+      for await (const chunk of content) await ingest.append(chunk);
       await ingest.commit({ digest, size });
     } catch (error) {
       await ingest.discard();

@@ -57,6 +57,30 @@ export async function collect(
   return Buffer.concat(chunks);
 }
 
+/** Content that is asked for already, to be read later: what has to be opened for it is opened meanwhile. */
+export interface BegunContent extends AsyncIterable<Uint8Array> {
+  /** To be called if it is not read. */
+  giveUp(): void;
+}
+
+export function begun(content: AsyncIterable<Uint8Array>): BegunContent {
+  const iterator = content[Symbol.asyncIterator]();
+  const first = iterator.next();
+  first.catch(() => {}); // reading reports it
+  return {
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (let piece = await first; !piece.done; piece = await iterator.next()) yield piece.value;
+      } finally {
+        await iterator.return?.();
+      }
+    },
+    giveUp() {
+      iterator.return?.().catch(() => {});
+    },
+  };
+}
+
 const hint = 'The content is damaged, or was changed; nothing of it was kept.';
 
 function digestMismatch(where: string, expected: string, actual: string): LadingError {
