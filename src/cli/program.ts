@@ -58,7 +58,7 @@ export async function runProgram(args: readonly string[], context: ProgramContex
 
 function createProgram({ stdout, stderr }: ProgramContext): Command {
   const program: Command = new Command('lading');
-  for (const name of keyNames) program.addOption(configurationOption(name));
+  for (const option of configurationOptions.values()) program.addOption(option);
   program
     .description('Which bytes does this image name mean, here, now? Container images on Kubernetes nodes.')
     .usage('[options] COMMAND')
@@ -86,11 +86,14 @@ function createProgram({ stdout, stderr }: ProgramContext): Command {
   return program;
 }
 
-/** The flag of a key. `lading config --help` lists them all; the other commands show the one that everybody needs. */
-function configurationOption(name: KeyName): Option {
-  const { summary, placeholder } = keyOf(name);
-  return new Option(`${flagOf(name)} ${placeholder}`, `${summary} (${variableOf(name)})`).hideHelp(name !== 'root');
-}
+/** The flags of the keys. `lading config --help` lists them all; the other commands show the one that everybody needs. */
+const configurationOptions: ReadonlyMap<KeyName, Option> = new Map(
+  keyNames.map((name) => {
+    const { summary, placeholder } = keyOf(name);
+    const option = new Option(`${flagOf(name)} ${placeholder}`, `${summary} (${variableOf(name)})`);
+    return [name, option.hideHelp(name !== 'root')];
+  }),
+);
 
 function createCli(program: Command, context: ProgramContext): Cli & { loadConfiguration(): Promise<void> } {
   const { stdout, stderr, signal, onSecondInterrupt, onHangup } = context;
@@ -138,7 +141,7 @@ function typedCommand(program: Command): string {
 }
 
 function flagValue(program: Command, name: KeyName): string | undefined {
-  return program.getOptionValue(configurationOption(name).attributeName()) as string | undefined;
+  return program.getOptionValue(configurationOptions.get(name)!.attributeName()) as string | undefined;
 }
 
 /** `lading` and `lading help` list the commands, `lading help COMMAND` describes one. */
