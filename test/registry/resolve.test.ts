@@ -32,6 +32,15 @@ test('a tag costs one HEAD, on one connection for all, without any body or crede
   expect(records[0]).toMatchObject({ method: 'HEAD', kind: 'manifest', status: 200, bytes: 0 });
 });
 
+test('a tag whose content is wanted costs one GET, whatever the digest header says', async () => {
+  const headers = { ...described, 'docker-content-digest': digestOf('something else') };
+  const server = await newServer((_, response) => response.writeHead(200, headers).end(image.manifest));
+  const { client } = newClient();
+  const { descriptor, content } = await client.resolve(referenceAt(server), { withContent: true });
+  expect([descriptor, content]).toEqual([image.descriptor, image.manifest]);
+  expect(server.log).toEqual(['GET /v2/team/app/manifests/1.0']);
+});
+
 test.each([
   ['has no digest', { ...described, 'docker-content-digest': undefined }],
   ['has an invalid digest', { ...described, 'docker-content-digest': 'sha256:123' }],

@@ -125,6 +125,14 @@ describe.skipIf(dockerRegistryMissing)(`copies (needs: ${dockerRegistryMissing ?
     expect(again).toMatchObject({ blobs: 3, blobsWritten: 0, bytesWritten: 0 });
   });
 
+  test.each(['app:amd', `app@${amd.manifest.digest}`])('asks once for the manifest of %s', async (name) => {
+    const before = (await registry.requests()).length;
+    await copy(`${at}/${name}`, `oci:${folder}:a`);
+    const requests = (await registry.requests()).slice(before);
+    const manifests = requests.filter(({ path: asked }) => asked.includes('/manifests/'));
+    expect(manifests.map(({ method }) => method)).toEqual(['GET']);
+  });
+
   test('a layout keeps what it has; a label moves', async () => {
     await copy(`${at}/app:amd`, `oci:${folder}:a`);
     await copy(`${at}/app:amd`, `oci:${folder}:b`);
