@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { errorCode, LadingError } from '../lib/errors.ts';
 import { type Descriptor, digestAlgorithm, digestHex, mediaTypes } from '../oci/index.ts';
 import { parseJsonDocument } from '../oci/json-document.ts';
+import type { BlobIngest } from '../store/blob-ingest.ts';
 import { BlobStore } from '../store/blob-store.ts';
 import { diskError } from '../store/disk.ts';
 import { invalid } from './errors.ts';
@@ -65,16 +66,15 @@ class LayoutTarget implements FileTarget {
     const key = `copy-${algorithm}-${digestHex(digest)}`;
     const options = { maxBytes: size, algorithm, signal, onWritten: free };
     const content = begun(openUnverified());
-    const ingest = await this.#blobs.openIngest(key, options).catch((error) => {
-      content.giveUp();
-      throw error;
-    });
+    let ingest: BlobIngest | undefined;
     try {
+      ingest = await this.#blobs.openIngest(key, options);
       if (ingest.offset > 0) await ingest.restart();
       for await (const chunk of content) await ingest.append(chunk);
       await ingest.commit({ digest, size });
     } catch (error) {
-      await ingest.discard();
+      content.giveUp();
+      await ingest?.discard();
       throw error;
     }
   }

@@ -59,7 +59,7 @@ export async function collect(
 
 /** Content that is asked for already, to be read later: what has to be opened for it is opened meanwhile. */
 export interface BegunContent extends AsyncIterable<Uint8Array> {
-  /** To be called if it is not read. */
+  /** To be called if it is not read, or not to its end. */
   giveUp(): void;
 }
 
