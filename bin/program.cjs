@@ -117,8 +117,9 @@ function readCompiled(file) {
   let fd;
   try {
     fd = fs.openSync(file, 'r');
-    if (!isOursAlone(fs.fstatSync(fd))) return undefined;
-    const bytes = readTwice(fd);
+    const facts = fs.fstatSync(fd);
+    if (!isOursAlone(facts)) return undefined;
+    const bytes = readTwice(fd, facts.size / 2);
     if (!bytes) return undefined;
     const end = bytes.indexOf('\n');
     const { runs, pieces } = JSON.parse(bytes.subarray(0, end));
@@ -136,9 +137,9 @@ function readCompiled(file) {
   }
 }
 
-/** The first half of a file whose second half is the same; not all of both at once, as fresh memory takes its time. */
-function readTwice(fd) {
-  const bytes = Buffer.allocUnsafeSlow(fs.fstatSync(fd).size / 2);
+/** What a file has twice; not all of both at once, as fresh memory takes its time. */
+function readTwice(fd, length) {
+  const bytes = Buffer.allocUnsafeSlow(length);
   const piece = Buffer.allocUnsafeSlow(pieceBytes);
   if (fs.readSync(fd, bytes, 0, bytes.length, 0) !== bytes.length) return undefined;
   for (let at = 0; at < bytes.length; at += pieceBytes) {

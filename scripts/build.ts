@@ -80,6 +80,12 @@ const common: BuildOptions = {
         if (code.split(statement).length !== 2) throw new Error(`${id} has another way to copy: look at it anew`);
         return code.replace(statement, `if (!(${unless})) ${statement}`);
       },
+      generateBundle(_options, bundle) {
+        const isDone = Object.values(bundle).some(
+          (file) => file.type === 'chunk' && file.code.includes(notCopied.unless),
+        );
+        if (!isDone) throw new Error(`undici has no ${notCopied.module} any more: look for the copy anew`);
+      },
     },
     {
       name: 'ascii',
